@@ -1,0 +1,1 @@
+"""Sources to shards: one file per source, the decoder, the stage."""

@@ -1,0 +1,1 @@
+"""Checkpoints to metrics and predictions: one file per task."""

@@ -1,0 +1,1 @@
+"""Shards to region features: detectors, selection, batching."""

@@ -1,0 +1,1 @@
+"""Captions to scene graphs to phrase concepts to the concept vocabulary."""

@@ -1,0 +1,1 @@
+"""The engine: configuration, plan, keys, artifacts, executors, CLI. Knows no image and no text."""

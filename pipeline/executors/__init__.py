@@ -1,0 +1,1 @@
+"""Where shards are worked on: this process, or Ray actors."""

@@ -1,0 +1,1 @@
+"""File formats: shards, tables, feature stores, state files, atomic writes. Knows no stage."""

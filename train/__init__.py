@@ -1,0 +1,1 @@
+"""Shards, features and phrases to checkpoints."""
