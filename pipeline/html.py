@@ -1,0 +1,317 @@
+"""Pieces of an HTML page as pure functions: same arguments, same bytes, no network, captions always escaped.
+
+Every function takes plain text or `Markup` and returns `Markup`; whatever is not `Markup` is escaped, so text
+from a caption cannot become markup by being forgotten. Charts (pipeline/charts.py) are exported here too:
+a stage's `illustrate` needs one import.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.charts import bar_chart, histogram, line_chart, stacked_bar
+from pipeline.markup import Markup, element, escape, join, number
+
+__all__ = [
+    "Box",
+    "Markup",
+    "Section",
+    "bar_chart",
+    "cards",
+    "code",
+    "command",
+    "definitions",
+    "details",
+    "element",
+    "escape",
+    "grid",
+    "histogram",
+    "join",
+    "line_chart",
+    "linked",
+    "notice",
+    "number",
+    "page",
+    "paragraph",
+    "picture",
+    "stacked_bar",
+    "table",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A rectangle over a picture.
+
+    Attributes:
+        xyxy: left, top, right, bottom in pixels of the picture.
+        label: a few words drawn at its corner; empty for none.
+        tip: what a pointer over it shows; the label when left out.
+        link: name shared with marks of `linked` in the same card: pointing at one lights up the other.
+        kind: `main` (accent colour), `good`, `bad` or `faint`.
+    """
+
+    xyxy: tuple[float, float, float, float]
+    label: str = ""
+    tip: str = ""
+    link: str = ""
+    kind: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page with its entry in the table of contents.
+
+    Attributes:
+        title: heading.
+        body: what stands below the heading.
+        parts: sections inside this one; each folds.
+        open: whether it starts unfolded, where it is a part.
+        note: a few words beside the heading of a part, such as its state.
+    """
+
+    title: str
+    body: str = ""
+    parts: tuple[Section, ...] = ()
+    open: bool = True
+    note: str = ""
+
+
+def paragraph(text: object, *, kind: str = "") -> Markup:
+    """One paragraph; `kind="quiet"` sets it smaller and paler."""
+    return element("p", text, class_=kind)
+
+
+def code(text: object) -> Markup:
+    """Inline code: a key, a digest, a file name."""
+    return element("code", text)
+
+
+def command(text: str) -> Markup:
+    """A command line on its own, with a button that copies it."""
+    button = element("button", "copy", type="button", class_="copy", title="Copy this command")
+    return element("div", element("pre", element("code", text)), button, class_="command")
+
+
+def notice(text: object, *, kind: str = "info") -> Markup:
+    """A line set apart; `kind` is `info`, `warn` or `error`."""
+    return element("p", text, class_=f"notice {kind}", role="note")
+
+
+def table(
+    headers: Sequence[object], rows: Iterable[Sequence[object]], *, caption: str = "", empty: str = "none"
+) -> Markup:
+    """A table that scrolls sideways on a narrow screen.
+
+    Args:
+        headers: one for each column.
+        rows: cells; numbers are formatted and set flush right.
+        caption: what the table shows.
+        empty: what stands in place of a table without rows.
+    """
+    body = [list(row) for row in rows]
+    if not body:
+        return paragraph(f"{caption}: {empty}" if caption else empty, kind="quiet")
+    numeric = [all(_is_number(row[i]) for row in body if row[i] is not None) for i in range(len(headers))]
+    head = join(
+        element("th", title, class_="n" if numeric[i] else "", scope="col") for i, title in enumerate(headers)
+    )
+    lines = join(
+        element("tr", *(element("td", _cell(c), class_="n" if _is_number(c) else "") for c in row))
+        for row in body
+    )
+    inner = [element("thead", element("tr", head)), element("tbody", lines)]
+    if caption:
+        inner.insert(0, element("caption", caption))
+    return element("div", element("table", *inner), class_="scroll")
+
+
+def definitions(pairs: Mapping[str, object] | Iterable[tuple[str, object]]) -> Markup:
+    """Names with their values, in two columns."""
+    items = pairs.items() if isinstance(pairs, Mapping) else pairs
+    return element(
+        "dl",
+        *(element("dt", name) + element("dd", _cell(value)) for name, value in items),
+        class_="definitions",
+    )
+
+
+def details(summary: object, body: str, *, open: bool = False, note: object = "") -> Markup:  # noqa: A002
+    """A part that folds; `note` stands beside its summary in a quiet tone."""
+    line = join([escape(summary), element("span", note, class_="note") if note else Markup("")])
+    return element("details", element("summary", line), Markup(body), open=open)
+
+
+def grid(items: Iterable[object]) -> Markup:
+    """Charts side by side, as many as the screen takes."""
+    return element("div", *(element("div", item) for item in items), class_="grid")
+
+
+def cards(items: Iterable[object]) -> Markup:
+    """Cards of pictures with text, side by side. `picture` and `linked` in one card light up together."""
+    return element("div", *(element("article", item, class_="card") for item in items), class_="cards")
+
+
+def picture(
+    data: bytes,
+    *,
+    size: tuple[int, int],
+    alt: str,
+    mime: str = "",
+    boxes: Sequence[Box] = (),
+) -> Markup:
+    """A picture inside the page, with boxes over it that stay sharp at any size.
+
+    Args:
+        data: encoded bytes (JPEG, PNG, WebP, GIF), embedded as they are: make a thumbnail first.
+        size: width and height of the coordinates that the boxes are given in.
+        alt: what it shows, for those who cannot see it.
+        mime: media type; told from the first bytes when left out.
+    """
+    width, height = size
+    href = f"data:{mime or media_type(data)};base64,{base64.b64encode(data).decode('ascii')}"
+    image = element("image", href=href, width=width, height=height, preserveAspectRatio="none")
+    font = max(width, height) / 28
+    shapes = join(_box(box, size, font) for box in boxes)
+    return element(
+        "svg",
+        element("title", alt),
+        image,
+        shapes,
+        class_="picture",
+        role="img",
+        viewBox=f"0 0 {width} {height}",
+        style=f"aspect-ratio:{width}/{height}",
+    )
+
+
+def linked(text: str, spans: Iterable[tuple[int, int, str, str]], *, lang: str = "") -> Markup:
+    """A sentence with marked spans.
+
+    Args:
+        text: the sentence.
+        spans: start, end (in characters), link (see `Box`), and what a pointer over it shows. Of two that
+            overlap, the one that starts first, or is longer, stays.
+        lang: BCP-47 tag, so that the reader's machine picks the script's font and direction.
+    """
+    parts: list[Markup] = []
+    at = 0
+    for start, end, link, tip in sorted(spans, key=lambda span: (span[0], -span[1], span[2], span[3])):
+        if start < at or end <= start or end > len(text):
+            continue
+        parts += [escape(text[at:start]), element("mark", text[start:end], data_link=link, title=tip)]
+        at = end
+    tag = element("span", lang, class_="lang") if lang else Markup("")
+    sentence = element("span", *parts, escape(text[at:]), lang=lang, dir="auto")
+    return element("p", tag, sentence, class_="caption")
+
+
+def page(title: str, sections: Sequence[Section], *, subtitle: object = "") -> str:
+    """A whole document: header, table of contents that stays in view, sections. Ends with a newline."""
+    taken: set[str] = set()
+    contents: list[Markup] = []
+    body: list[Markup] = []
+    for section in sections:
+        name = _anchor(section.title, taken)
+        inner: list[Markup] = []
+        entries: list[Markup] = []
+        for part in section.parts:
+            anchor = _anchor(f"{section.title}-{part.title}", taken)
+            head = [
+                element("h3", part.title),
+                element("span", part.note, class_="note") if part.note else Markup(""),
+            ]
+            inner.append(
+                element(
+                    "details",
+                    element("summary", *head),
+                    element("div", Markup(part.body), class_="part"),
+                    id=anchor,
+                    open=part.open,
+                )
+            )
+            entries.append(element("li", element("a", part.title, href=f"#{anchor}")))
+        below = element("ol", *entries) if entries else Markup("")
+        contents.append(element("li", element("a", section.title, href=f"#{name}"), below))
+        body.append(
+            element("section", element("h2", section.title), Markup(section.body), *inner, id=name),
+        )
+    header = element("header", element("h1", title), element("p", subtitle) if subtitle else Markup(""))
+    nav = element("nav", element("ol", *contents), aria_label="Contents")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
+        f"<title>{html.escape(title)}</title>\n<style>\n{_beside('page.css')}</style>\n</head>\n<body>\n"
+        f'{header}\n<div class="layout">\n{nav}\n<main>\n{join(body, chr(10))}\n</main>\n</div>\n'
+        f"<script>\n{_beside('page.js')}</script>\n</body>\n</html>\n"
+    )
+
+
+def media_type(data: bytes) -> str:
+    """Media type of an encoded picture by its first bytes; `application/octet-stream` when unknown."""
+    for magic, mime in (
+        (b"\xff\xd8", "image/jpeg"),
+        (b"\x89PNG", "image/png"),
+        (b"GIF8", "image/gif"),
+        (b"BM", "image/bmp"),
+    ):
+        if data.startswith(magic):
+            return mime
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return "application/octet-stream"
+
+
+def _beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
+
+
+def _box(box: Box, size: tuple[int, int], font: float) -> Markup:
+    x1, y1, x2, y2 = (round(float(value), 2) for value in box.xyxy)
+    shape = element("rect", x=x1, y=y1, width=round(x2 - x1, 2), height=round(y2 - y1, 2))
+    tip = element("title", box.tip or box.label) if box.tip or box.label else Markup("")
+    label = Markup("")
+    if box.label:
+        width = font * 0.56 * len(box.label) + font * 0.5
+        left = max(0.0, min(x1, size[0] - width))
+        top = y1 - font * 1.3 if y1 >= font * 1.3 else y1
+        back = element(
+            "rect", x=round(left, 2), y=round(top, 2), width=round(width, 2), height=round(font * 1.3, 2)
+        )
+        words = element(
+            "text",
+            box.label,
+            x=round(left + font * 0.25, 2),
+            y=round(top + font, 2),
+            font_size=round(font, 2),
+        )
+        label = element("g", back, words, class_="label")
+    return element("g", tip, shape, label, class_=f"box {box.kind}", data_link=box.link)
+
+
+def _cell(value: object) -> Markup:
+    if value is None:
+        return element("span", "–", class_="quiet")
+    return escape(number(value)) if _is_number(value) else escape(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _anchor(title: str, taken: set[str]) -> str:
+    """An id for a heading: its words, made unique within the page."""
+    base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "section"
+    name, n = base, 2
+    while name in taken:
+        name, n = f"{base}-{n}", n + 1
+    taken.add(name)
+    return name

@@ -1,0 +1,76 @@
+"""Markup that is safe by type: text is escaped on its way into an element unless it is `Markup` already."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable
+
+
+class Markup(str):
+    """A string that is HTML; every other string is text."""
+
+    __slots__ = ()
+
+    def __add__(self, other: str) -> Markup:
+        """Concatenate; plain text on the right is escaped."""
+        return Markup(str.__add__(self, escape(other)))
+
+
+def escape(value: object) -> Markup:
+    """Make text of `value` that no browser takes for markup; `Markup` passes unchanged.
+
+    Control characters, which HTML cannot hold, become U+FFFD, lone surrogates too.
+    """
+    if isinstance(value, Markup):
+        return value
+    text = value if isinstance(value, str) else str(value)
+    clean = "".join(c if c in "\t\n\r" or _printable(ord(c)) else "\ufffd" for c in text)
+    return Markup(html.escape(clean, quote=True))
+
+
+def element(tag: str, *children: object, **attributes: object) -> Markup:
+    """`<tag attributes>children</tag>`.
+
+    Args:
+        children: text or `Markup`.
+        attributes: in the order given; a trailing underscore is dropped and others become hyphens
+            (`class_`, `aria_label`). True stands alone; False, None and the empty string leave it out.
+    """
+    written = "".join(
+        f" {_name(name)}" if value is True else f' {_name(name)}="{escape(value)}"'
+        for name, value in attributes.items()
+        if value is not None and value is not False and value != ""
+    )
+    return Markup(f"<{tag}{written}>{''.join(escape(child) for child in children)}</{tag}>")
+
+
+def join(parts: Iterable[str], between: str = "") -> Markup:
+    """Concatenate; parts that are not `Markup` are escaped."""
+    return Markup(between.join(escape(part) for part in parts))
+
+
+def number(value: object) -> str:
+    """A number for people: `12,345`, `0.9871`, `3.2e-05`, `nan`."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return str(value)
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size != 0 and size < 1e-3:
+        return f"{value:.2e}"
+    digits = 4 if size < 1 else 3 if size < 10 else 2 if size < 100 else 1
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if size == int(size) else text
+
+
+def _name(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
+
+
+def _printable(point: int) -> bool:
+    return point >= 0x20 and not 0x7F <= point <= 0x9F and not 0xD800 <= point <= 0xDFFF
