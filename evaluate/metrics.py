@@ -6,7 +6,7 @@ that each caption describes. Three protocols, which are not comparable and never
 - `t2i`: each caption ranks all images.
 - `i2t_caption`: each image ranks all captions; the rank of its best own caption counts. The usual one.
 - `i2t_group`: each image ranks images by the best caption of each. Used by MLA; with several captions each,
-  R@5 and R@10 come out higher than by `i2t_caption` (R@1 is the same): the captions of a rival take one place.
+  R@5 and R@10 come out higher than by `i2t_caption` (R@1 is the same): captions of one rival take one place.
 
 Ties count against the query: a rival with the same score ranks before the right answer. So a model that gives
 every pair one score is at the bottom, not at the top, and no result depends on the order of candidates.

@@ -32,7 +32,7 @@ def test_a_field_added_later_does_not_break_the_reader(tmp_path):
 def test_another_file_is_named(tmp_path, text):
     path = tmp_path / "a.metrics.json"
     path.write_text(text)
-    with pytest.raises(CorruptError, match="a.metrics.json"):
+    with pytest.raises(CorruptError, match=r"a\.metrics\.json"):
         read_metrics(path)
 
 
