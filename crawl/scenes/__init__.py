@@ -1,0 +1,1 @@
+"""The demo world: drawn scenes with their whole ground truth, in words of four languages."""
