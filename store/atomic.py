@@ -105,6 +105,27 @@ def is_temporary(path: Path) -> bool:
 
 
 @contextlib.contextmanager
+def staged(path: Path, *, label: str = "shard") -> Iterator[Path]:
+    """Give a name to write a file under that becomes `path` at the end, or vanishes on an error.
+
+    No fsync: for files of a shard, which the commit makes durable together.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    temporary = temporary_name(path)
+    try:
+        with full_disk_is_user_error(path):
+            point(f"{label}.write.before")
+            yield temporary
+            point(f"{label}.write.after")
+            temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
 def full_disk_is_user_error(path: Path) -> Iterator[None]:
     """Turn a full disk or a spent quota below into a UserError that names `path`."""
     try:
