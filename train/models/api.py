@@ -1,10 +1,10 @@
 """Use a trained model: encode captions and images, and score pairs of them.
 
-    model = load_model(artifact.path)
-    texts = model.encode_texts(["two red circles", ...], phrases=[[("circle",), ("circle", "red")], ...])
-    images = model.encode_images([store[key] for key in keys])
-    similarity = texts.embeddings @ images.embeddings.T          # coarse
-    chances = model.match_scores(texts, images, pairs)           # fine: [p] chance that text pairs[:, 0] fits image pairs[:, 1]
+model = load_model(artifact.path)
+texts = model.encode_texts(["two red circles", ...], phrases=[[("circle",), ("circle", "red")], ...])
+images = model.encode_images([store[key] for key in keys])
+similarity = texts.embeddings @ images.embeddings.T          # coarse
+chances = model.match_scores(texts, images, pairs)           # fine: [p] chance that text pairs[:, 0] fits image pairs[:, 1]
 """
 
 from __future__ import annotations

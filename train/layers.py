@@ -1,0 +1,143 @@
+"""Transformer blocks in the form of BERT: post-norm, learned positions, GELU by the error function."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LAYER_NORM_EPS = 1e-12
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with its residual and norm.
+
+    Args:
+        hidden: width, a multiple of `heads`.
+        dropout: on the attention weights and on the output.
+    """
+
+    def __init__(self, hidden: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(hidden, hidden)
+        self.key = nn.Linear(hidden, hidden)
+        self.value = nn.Linear(hidden, hidden)
+        self.output = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Attend within [B, L, hidden]; `mask` [B, L] is True where there is a token."""
+        batch, length, hidden = x.shape
+
+        def split(y: Tensor) -> Tensor:
+            return y.view(batch, length, self.heads, hidden // self.heads).transpose(1, 2)
+
+        mixed = functional.scaled_dot_product_attention(
+            split(self.query(x)),
+            split(self.key(x)),
+            split(self.value(x)),
+            attn_mask=mask[:, None, None, :],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        out = self.output(mixed.transpose(1, 2).reshape(batch, length, hidden))
+        return self.norm(x + functional.dropout(out, self.dropout, self.training))
+
+
+class Layer(nn.Module):
+    """Attention, then a feed-forward network, each with residual and norm after it."""
+
+    def __init__(self, hidden: int, heads: int, feed_forward: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.attention = Attention(hidden, heads, dropout)
+        self.up = nn.Linear(hidden, feed_forward)
+        self.down = nn.Linear(feed_forward, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """[B, L, hidden] -> [B, L, hidden]; `mask` [B, L] is True where there is a token."""
+        x = self.attention(x, mask)
+        out = self.down(functional.gelu(self.up(x)))
+        return self.norm(x + functional.dropout(out, self.dropout, self.training))
+
+
+class Stack(nn.Module):
+    """Layers one after another."""
+
+    def __init__(self, layers: int, hidden: int, heads: int, feed_forward: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(hidden, heads, feed_forward, dropout) for _ in range(layers))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """[B, L, hidden] -> [B, L, hidden]; `mask` [B, L] is True where there is a token."""
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x
+
+    def each(self, x: Tensor, mask: Tensor) -> list[Tensor]:
+        """The states after every layer, the last one at the end."""
+        states = []
+        for layer in self.layers:
+            x = layer(x, mask)
+            states.append(x)
+        return states
+
+
+class Embeddings(nn.Module):
+    """Words (and whatever shares their table), positions and segments, summed, normed, dropped out.
+
+    Args:
+        vocabulary: rows of the word table; row 0 is the padding and never learns.
+        positions: longest sequence.
+    """
+
+    def __init__(
+        self, vocabulary: int, hidden: int, positions: int, dropout: float, segments: int = 2
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.words = nn.Embedding(vocabulary, hidden, padding_idx=0)
+        self.positions = nn.Embedding(positions, hidden)
+        self.segments = nn.Embedding(segments, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+
+    def forward(self, ids: Tensor, segments: Tensor | int) -> Tensor:
+        """Embed ids [B, L] of one segment, or of a segment per token, as [B, L, hidden]."""
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        if isinstance(segments, int):
+            segments = torch.full((1, 1), segments, device=ids.device)
+        x = self.words(ids) + self.positions(positions) + self.segments(segments)
+        return functional.dropout(self.norm(x), self.dropout, self.training)
+
+
+class WordHead(nn.Module):
+    """Predict the word at a position: transform, norm, then a product with a word table.
+
+    Args:
+        words: rows of the table that can be predicted (phrase concepts come after them and cannot).
+        tied: use the embeddings' table, handed to `forward`, instead of one's own.
+    """
+
+    def __init__(self, hidden: int, words: int, tied: bool) -> None:
+        super().__init__()
+        self.transform = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+        self.bias = nn.Parameter(torch.zeros(words))
+        self.table = None if tied else nn.Parameter(torch.empty(words, hidden).normal_(std=0.02))
+
+    def forward(self, x: Tensor, shared: Tensor) -> Tensor:
+        """[n, hidden] -> logits [n, words]."""
+        table = shared[: len(self.bias)] if self.table is None else self.table
+        return functional.linear(self.norm(functional.gelu(self.transform(x))), table, self.bias)
+
+
+def initialise(module: nn.Module) -> None:
+    """BERT's start: weights from N(0, 0.02), biases zero, norms one; the padding row zero."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        module.weight.data.normal_(mean=0.0, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        module.bias.data.zero_()
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        module.weight.data[module.padding_idx].zero_()
