@@ -1,0 +1,126 @@
+"""Tar files of plain members: written byte-reproducibly, read without forgiving anything."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from store.errors import CorruptError
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+"""The end-of-archive marker. Nothing follows it here, so that a file cut anywhere is seen to be cut."""
+
+_MAX_HEADER = 1 << 20
+_REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
+
+
+def header(name: str, size: int) -> bytes:
+    """The header blocks of a member: USTAR, with a pax header before it only where name or size need one."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.mode = 0o644
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+def add(file: BinaryIO, name: str, data: bytes) -> int:
+    """Append a member and return the offset of its data in the file."""
+    file.write(header(name, len(data)))
+    offset = file.tell()
+    file.write(data)
+    file.write(bytes(-len(data) % BLOCK))
+    return offset
+
+
+def members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and data of every regular member, in order; directories are passed over.
+
+    Raises:
+        CorruptError: cut short anywhere, no end-of-archive marker or something after it, a damaged header,
+            a link or device, a name that is absolute or climbs with `..`, or a name that occurs twice.
+    """
+    seen: set[str] = set()
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise CorruptError(f"{path} is missing", "run the stage that makes it again") from None
+    with file:
+        overrides: dict[str, str] = {}
+        while (block := _read(file, BLOCK, path)) != bytes(BLOCK):
+            info = _parse(block, file, path)
+            if info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME):
+                if info.size > _MAX_HEADER:
+                    raise CorruptError(f"{path}: a header of {info.size:,} bytes before member {len(seen)}")
+                body = _payload(file, info.size, path, "header")
+                overrides.update(_overrides(info.type, body, path))
+                continue
+            name = overrides.get("path", info.name)
+            size = int(overrides["size"]) if overrides.get("size", "").isdecimal() else info.size
+            overrides = {}
+            _refuse(name, info.type, path)
+            if info.type == tarfile.DIRTYPE:
+                continue
+            if name in seen:
+                raise CorruptError(f"{path}: two members are called '{name}'")
+            seen.add(name)
+            yield name, _payload(file, size, path, name)
+        if overrides:
+            raise CorruptError(f"{path}: a header without its member before the end")
+        if _read(file, BLOCK, path) != bytes(BLOCK):
+            raise CorruptError(f"{path}: half an end-of-archive marker after {len(seen)} members")
+        while rest := file.read(1 << 16):
+            if rest.strip(b"\0"):
+                raise CorruptError(f"{path}: data after the end-of-archive marker")
+
+
+def _read(file: BinaryIO, size: int, path: Path) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise CorruptError(
+            f"{path} is cut short at byte {file.tell():,}: {size - len(data):,} bytes are missing there",
+            "the writer was killed or the copy incomplete; run the stage again",
+        )
+    return data
+
+
+def _payload(file: BinaryIO, size: int, path: Path, name: str) -> bytes:
+    padded = _read(file, size + -size % BLOCK, path)
+    if padded[size:].strip(b"\0"):
+        raise CorruptError(f"{path}: padding after '{name}' is not zero")
+    return padded[:size]
+
+
+def _parse(block: bytes, file: BinaryIO, path: Path) -> tarfile.TarInfo:
+    try:
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError as error:
+        raise CorruptError(f"{path}: no tar header at byte {file.tell() - BLOCK:,}: {error}") from error
+    if info.size < 0:
+        raise CorruptError(f"{path}: member '{info.name}' of negative size")
+    return info
+
+
+def _overrides(kind: bytes, body: bytes, path: Path) -> dict[str, str]:
+    """What a pax or GNU long-name header says about the next member."""
+    if kind == tarfile.GNUTYPE_LONGNAME:
+        return {"path": body.rstrip(b"\0").decode("utf-8", "surrogateescape")}
+    found = {}
+    while body:
+        length, _, _ = body.partition(b" ")
+        if not length.isdigit() or not len(length) < int(length) <= len(body):
+            raise CorruptError(f"{path}: a damaged pax header")
+        record, body = body[: int(length)], body[int(length) :]
+        name, _, value = record[len(length) + 1 : -1].partition(b"=")
+        found[name.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
+    return {
+        name: value for name, value in found.items() if name in ("path", "size") and kind == tarfile.XHDTYPE
+    }
+
+
+def _refuse(name: str, kind: bytes, path: Path) -> None:
+    if kind not in (*_REGULAR, tarfile.DIRTYPE):
+        raise CorruptError(f"{path}: member '{name}' is a link or a device, which no shard holds")
+    if name.startswith("/") or ".." in name.split("/") or not name:
+        raise CorruptError(f"{path}: member '{name}' points outside the archive")
