@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.stats import Stats
+from store.atomic import sha256_json, write_json
 from store.errors import CorruptError
 
 MANIFEST = "manifest.json"
@@ -97,6 +98,11 @@ class Manifest:
         """Plain JSON."""
         return asdict(self)
 
+    def write(self, folder: Path) -> None:
+        """Write `manifest.json`, sealed with a digest over itself."""
+        data = self.to_json()
+        write_json(folder / MANIFEST, {**data, "seal": sha256_json(data)}, label="manifest")
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Manifest:
         """The inverse of `to_json`."""
@@ -112,20 +118,22 @@ class Artifact:
 
     @classmethod
     def open(cls, path: Path) -> Artifact:
-        """Read the manifest in `path`.
+        """Read the manifest in `path` and check that it is the one that was written.
 
         Raises:
-            CorruptError: there is none, or it cannot be read.
+            CorruptError: there is none, or it cannot be read, or it was changed.
         """
         file = path / MANIFEST
         try:
-            return cls(path, Manifest.from_json(json.loads(file.read_text("utf-8"))))
+            data = json.loads(file.read_bytes())
+            seal = data.pop("seal")
+            if sha256_json(data) != seal:
+                raise CorruptError(f"{file} was changed after it was written", "run again: it is rebuilt")
+            return cls(path, Manifest.from_json(data))
         except FileNotFoundError:
-            raise CorruptError(f"{path} holds no {MANIFEST}", "a run was cut off there; run it again") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorruptError(
-                f"{file} cannot be read: {error}", "delete the directory; a run rebuilds it"
-            ) from error
+            raise CorruptError(f"{path} holds no {MANIFEST}", "a run was cut off; run again") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptError(f"{file} cannot be read: {error}", "run again: it is rebuilt") from error
 
     @property
     def digest(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pipeline.markup import Markup, element, number
 from pipeline.stats import Histogram
 
-WIDTH, HEIGHT = 520, 220
+WIDTH, HEIGHT = 440, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 30
 COLOURS = 6
 """How many series colours the style sheet defines; a seventh series starts over."""
@@ -31,7 +31,7 @@ def bar_chart(
     rows = [
         element(
             "tr",
-            element("th", label, scope="row"),
+            element("th", label, scope="row", title=label),
             element(
                 "td", _strip([(value / top, "s1", f"{label}: {number(value)} {unit}".strip())]), class_="bar"
             ),
@@ -141,7 +141,7 @@ def line_chart(
         y_low, y_high = min(y_low, y_ticks[0]), max(y_high, y_ticks[-1])
     shapes = [_grid_y(y_ticks, y_low, y_high, log=log)]
     shapes += [
-        _x_tick(number(_whole(tick)), _scale(tick, x_low, x_high, LEFT, WIDTH - RIGHT))
+        _x_tick(_tick_label(tick), _scale(tick, x_low, x_high, LEFT, WIDTH - RIGHT))
         for tick in _ticks(x_low, x_high, 5)
         if x_low <= tick <= x_high
     ]
@@ -233,7 +233,7 @@ def _grid_y(ticks: Sequence[float], low: float, high: float, *, log: bool = Fals
         y = _scale(tick, low, high, HEIGHT - BOTTOM, TOP)
         if not TOP - 1 <= y <= HEIGHT - BOTTOM + 1:
             continue
-        label = number(_whole(10**tick if log else tick))
+        label = _tick_label(10**tick if log else tick)
         lines.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=_f(y), y2=_f(y), class_="rule"))
         lines.append(element("text", label, x=LEFT - 6, y=_f(y + 4), text_anchor="end"))
     return element("g", *lines)
@@ -246,7 +246,7 @@ def _edge_labels(edges: Sequence[float], counts: Sequence[int], low: int, shown:
     for i, edge in enumerate(edges):
         place = i + 1 - low
         if i % every == 0 and 0 <= place <= shown:
-            marks.append(_x_tick(number(_whole(edge)), LEFT + place * step))
+            marks.append(_x_tick(_tick_label(edge), LEFT + place * step))
     return element("g", *marks)
 
 
@@ -282,7 +282,7 @@ def _ticks(low: float, high: float, about: int) -> list[float]:
 
 def _log_ticks(low: float, high: float) -> list[float]:
     """log10 of round numbers between: powers of ten, with 2 and 5 between them when the span is short."""
-    steps = (1,) if high - low > 3 else (1, 2, 5) if high - low > 0.5 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    steps = (1,) if high - low > 3 else (1, 2, 5) if high - low > 1.3 else (1, 1.5, 2, 3, 4, 5, 7)
     powers = range(math.floor(low), math.ceil(high) + 1)
     return [p + math.log10(s) for p in powers for s in steps if low <= p + math.log10(s) <= high]
 
@@ -308,8 +308,9 @@ def _smoothed(points: Sequence[tuple[float, float]], weight: float) -> list[tupl
     return out
 
 
-def _whole(value: float) -> float | int:
-    return round(value) if abs(value - round(value)) < 1e-9 else float(f"{value:.6g}")
+def _tick_label(value: float) -> str:
+    """`20,000`, `0.5`, `1e-05`: no more digits than it takes."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _f(value: float) -> str:

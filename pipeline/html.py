@@ -21,6 +21,7 @@ __all__ = [
     "Box",
     "Markup",
     "Section",
+    "anchor",
     "bar_chart",
     "cards",
     "code",
@@ -34,6 +35,7 @@ __all__ = [
     "join",
     "line_chart",
     "linked",
+    "media_type",
     "notice",
     "number",
     "page",
@@ -104,7 +106,12 @@ def notice(text: object, *, kind: str = "info") -> Markup:
 
 
 def table(
-    headers: Sequence[object], rows: Iterable[Sequence[object]], *, caption: str = "", empty: str = "none"
+    headers: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    *,
+    caption: str = "",
+    empty: str = "none",
+    align: str = "",
 ) -> Markup:
     """A table that scrolls sideways on a narrow screen.
 
@@ -113,16 +120,18 @@ def table(
         rows: cells; numbers are formatted and set flush right.
         caption: what the table shows.
         empty: what stands in place of a table without rows.
+        align: `l` or `r` for each column; told from the cells when left out.
     """
     body = [list(row) for row in rows]
     if not body:
         return paragraph(f"{caption}: {empty}" if caption else empty, kind="quiet")
-    numeric = [all(_is_number(row[i]) for row in body if row[i] is not None) for i in range(len(headers))]
+    sides = align or "".join("r" if _numeric(row[i] for row in body) else "l" for i in range(len(headers)))
+    classes = ["n" if side == "r" else "" for side in sides]
     head = join(
-        element("th", title, class_="n" if numeric[i] else "", scope="col") for i, title in enumerate(headers)
+        element("th", title, class_=name, scope="col") for title, name in zip(headers, classes, strict=True)
     )
     lines = join(
-        element("tr", *(element("td", _cell(c), class_="n" if _is_number(c) else "") for c in row))
+        element("tr", *(element("td", _cell(c), class_=name) for c, name in zip(row, classes, strict=True)))
         for row in body
     )
     inner = [element("thead", element("tr", head)), element("tbody", lines)]
@@ -217,11 +226,11 @@ def page(title: str, sections: Sequence[Section], *, subtitle: object = "") -> s
     contents: list[Markup] = []
     body: list[Markup] = []
     for section in sections:
-        name = _anchor(section.title, taken)
+        name = _unique(anchor(section.title), taken)
         inner: list[Markup] = []
         entries: list[Markup] = []
         for part in section.parts:
-            anchor = _anchor(f"{section.title}-{part.title}", taken)
+            below = _unique(anchor(f"{section.title}-{part.title}"), taken)
             head = [
                 element("h3", part.title),
                 element("span", part.note, class_="note") if part.note else Markup(""),
@@ -231,13 +240,13 @@ def page(title: str, sections: Sequence[Section], *, subtitle: object = "") -> s
                     "details",
                     element("summary", *head),
                     element("div", Markup(part.body), class_="part"),
-                    id=anchor,
+                    id=below,
                     open=part.open,
                 )
             )
-            entries.append(element("li", element("a", part.title, href=f"#{anchor}")))
-        below = element("ol", *entries) if entries else Markup("")
-        contents.append(element("li", element("a", section.title, href=f"#{name}"), below))
+            entries.append(element("li", element("a", part.title, href=f"#{below}")))
+        parts = element("ol", *entries) if entries else Markup("")
+        contents.append(element("li", element("a", section.title, href=f"#{name}"), parts))
         body.append(
             element("section", element("h2", section.title), Markup(section.body), *inner, id=name),
         )
@@ -253,6 +262,11 @@ def page(title: str, sections: Sequence[Section], *, subtitle: object = "") -> s
         f'{header}\n<div class="layout">\n{nav}\n<main>\n{join(body, chr(10))}\n</main>\n</div>\n'
         f"<script>\n{_beside('page.js')}</script>\n</body>\n</html>\n"
     )
+
+
+def anchor(title: str) -> str:
+    """The id that `page` gives to a section of that title, and to a part by `<section title>-<part title>`."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "section"
 
 
 def media_type(data: bytes) -> str:
@@ -303,15 +317,19 @@ def _cell(value: object) -> Markup:
     return escape(number(value)) if _is_number(value) else escape(value)
 
 
+def _numeric(column: Iterable[object]) -> bool:
+    filled = [value for value in column if value is not None]
+    return bool(filled) and all(_is_number(value) for value in filled)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _anchor(title: str, taken: set[str]) -> str:
-    """An id for a heading: its words, made unique within the page."""
-    base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "section"
-    name, n = base, 2
-    while name in taken:
-        name, n = f"{base}-{n}", n + 1
-    taken.add(name)
-    return name
+def _unique(name: str, taken: set[str]) -> str:
+    """`name`, or the first of `name-2`, `name-3`, … that is not taken; taken from now on."""
+    free, n = name, 2
+    while free in taken:
+        free, n = f"{name}-{n}", n + 1
+    taken.add(free)
+    return free

@@ -1,0 +1,200 @@
+"""What a worker does with one shard: open the inputs, run the stage, commit. The same in every executor."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import shutil
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import Artifact, ShardRecord
+from pipeline.commit import PROGRESS, SCRATCH, WORKING, commit_shard, discard
+from pipeline.graph import load_entry
+from pipeline.stage import Inputs, Output, Shard, Stage
+from pipeline.stats import Stats
+from store.atomic import sha256_file
+from store.errors import UserError
+from store.faults import point
+
+_serial = itertools.count()
+_VERSIONED = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "deepspeed",
+    "ray",
+    "spacy",
+    "numpy",
+    "lmdb",
+    "h5py",
+    "pyarrow",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What all shards of one artifact have in common; sent to each worker once.
+
+    Attributes:
+        node: name of the node.
+        entry: the stage's entry point.
+        params: its parameters, as plain data.
+        inputs: folders of the committed artifacts that it reads, by input name.
+        partial: where the artifact is built.
+        logs: where the stage may put logs.
+    """
+
+    node: str
+    entry: str
+    params: Mapping[str, Any]
+    inputs: Mapping[str, tuple[str, ...]]
+    partial: str
+    logs: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One shard to make.
+
+    Attributes:
+        shard: which.
+        key, because: its key and what determined it.
+        retry: keys of the rows to try again; empty for all.
+        previous: folder of the committed version when rows are tried again, or an empty string.
+        fold: whether this is the shard `all`, made from the records of the others.
+    """
+
+    shard: Shard
+    key: str
+    because: Mapping[str, Any]
+    retry: frozenset[str] = frozenset()
+    previous: str = ""
+    fold: tuple[ShardRecord, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a shard could not be made.
+
+    Attributes:
+        shard: its name.
+        what, hint: one line each for people.
+        trace: the traceback, or an empty string for a UserError, which needs none.
+        attempts: how often it was tried.
+    """
+
+    shard: str
+    what: str
+    hint: str = ""
+    trace: str = ""
+    attempts: int = 1
+
+
+@dataclass(slots=True)
+class Worker:
+    """Makes shards of one artifact; the stage is set up at the first."""
+
+    task: Task
+    _stage: Stage[Any] | None = None
+    _inputs: Inputs | None = None
+    _versions: dict[str, str] = field(default_factory=dict)
+
+    def make(self, job: Job) -> ShardRecord | Failure:
+        """Make and commit one shard. An error of the stage comes back as a Failure."""
+        try:
+            return self._make(job)
+        except UserError as error:
+            return Failure(shard=job.shard.name, what=error.what, hint=error.hint)
+        except Exception as error:  # noqa: BLE001  a stage may raise anything; the others must go on
+            what = f"{type(error).__name__}: {error}"
+            return Failure(shard=job.shard.name, what=what, trace=traceback.format_exc())
+
+    def _make(self, job: Job) -> ShardRecord:
+        partial = Path(self.task.partial)
+        stage, inputs = self._ready()
+        began = time.time()
+        out = self._output(job, partial)
+        discard(partial, job.shard.name)
+        point("shard.write.before")
+        if job.fold is None:
+            stats = stage.process(job.shard, inputs, out)
+        else:
+            stats = stage.reduce(list(job.fold), partial, inputs, out) or Stats()
+        point("shard.write.after")
+        made = {
+            "started": began,
+            "seconds": round(time.time() - began, 3),
+            "host": platform.node(),
+            "versions": self._versions,
+        }
+        record = commit_shard(partial, out, job.key, job.because, stats, made)
+        shutil.rmtree(_scratch(partial, job), ignore_errors=True)
+        return record
+
+    def _ready(self) -> tuple[Stage[Any], Inputs]:
+        if self._stage is None or self._inputs is None:
+            stage_class = load_entry(self.task.entry, self.task.node, Stage)
+            stage = stage_class(stage_class.Params.model_validate(self.task.params))
+            inputs = Inputs(
+                {n: tuple(Artifact.open(Path(p)) for p in ps) for n, ps in self.task.inputs.items()},
+                sha256_file,
+            )
+            stage.setup(inputs)
+            self._stage, self._inputs = stage, inputs
+            self._versions = versions()
+        return self._stage, self._inputs
+
+    def _output(self, job: Job, partial: Path) -> Output:
+        folder = partial / WORKING / f"{job.shard.name}-{os.getpid()}-{next(_serial)}"
+        folder.mkdir(parents=True)
+        return Output(
+            job.shard,
+            folder,
+            _scratch(partial, job),
+            previous=Path(job.previous) if job.previous else None,
+            retry=job.retry,
+            report=_Reporter(partial / PROGRESS / f"{job.shard.name}.json"),
+            logs=Path(self.task.logs),
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide numbers."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _scratch(partial: Path, job: Job) -> Path:
+    """Kept for the same key only: a checkpoint must never meet other parameters."""
+    return partial / SCRATCH / f"{job.shard.name}-{job.key[:16]}"
+
+
+class _Reporter:
+    """Leaves the progress inside a shard where the driver can read it, twice a second at the most."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = 0.0
+
+    def __call__(self, done: float, total: float, figures: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if now - self._last < 0.5 and done < total:
+            return
+        self._last = now
+        self._path.parent.mkdir(exist_ok=True)
+        beside = self._path.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps({"done": done, "total": total, "figures": dict(figures)}), "utf-8")
+        beside.replace(self._path)
