@@ -309,8 +309,13 @@ def _smoothed(points: Sequence[tuple[float, float]], weight: float) -> list[tupl
 
 
 def _tick_label(value: float) -> str:
-    """`20,000`, `0.5`, `1e-05`: no more digits than it takes."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    """`20,000`, `0.5`, `2.5e-4`: no more digits than it takes."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if 0 < abs(value) < 0.01:
+        digits, exponent = f"{value:.2e}".split("e")
+        return f"{float(digits):g}e{int(exponent)}"
+    return f"{value:.4g}"
 
 
 def _f(value: float) -> str:

@@ -265,7 +265,7 @@ def page(title: str, sections: Sequence[Section], *, subtitle: object = "") -> s
 
 
 def anchor(title: str) -> str:
-    """The id that `page` gives to a section of that title, and to a part by `<section title>-<part title>`."""
+    """The id that `page` gives to a section of that title; for a part, `<section title>-<part title>`."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "section"
 
 

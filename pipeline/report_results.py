@@ -101,7 +101,7 @@ def result_tables(results: Sequence[Result]) -> Markup:
         headers, rows = _pivot(of_family)
         align = "lll" + "r" * (len(headers) - 3)
         parts.append(table(headers, _sparse(rows), caption=family or "other", align=align))
-        reasons = sorted({f"{r.node} {r.name} {r.language}: {r.reason}" for r in of_family if r.reason})
+        reasons = sorted({" ".join(_about(r)) + f": {r.reason}" for r in of_family if r.reason})
         parts += [paragraph(reason, kind="quiet") for reason in reasons]
     return join(parts)
 
@@ -156,6 +156,10 @@ def _groups(results: Iterable[Result], by: str) -> Iterable[tuple[str, list[Resu
         name = result.protocol.split("/")[0] if by == "family" else str(getattr(result, by))
         groups.setdefault(name, []).append(result)
     return groups.items()
+
+
+def _about(result: Result) -> list[str]:
+    return [part for part in (result.node, result.name, result.language) if part]
 
 
 def _result(node: str, row: dict[str, Any]) -> Result:

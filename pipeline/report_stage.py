@@ -218,7 +218,7 @@ def _losses(artifact: Artifact) -> Markup:
             )
             charts.append(chart)
         charts += [
-            line_chart({c: points}, title=f"{c}{several}", x_label="step")
+            line_chart({c: points}, title=f"{c}{several}", x_label="step", smooth=0.9 if "norm" in c else 0)
             for c, points in series.items()
             if _apart(c) and points
         ]
