@@ -1,0 +1,170 @@
+"""Words that act as one: `t-shirt`, `in front of`, `to the left of`, `a lot of`. Rewrites of the tree, in place."""
+
+from __future__ import annotations
+
+from parse.tree import GONE, Tree
+
+_PREPOSITIONS = """
+in front of; in back of; in between; in addition to; in spite of; on top of; next to; close to; near to; adjacent to; out of; out from;
+outside of; inside of; instead of; because of; ahead of; across from; away from; along with; together with;
+up to; up on; due to; off of; such as; as of; prior to; in the midst of; at the side of=beside;
+to the left of; to the right of; on the left of=to the left of; on the right of=to the right of;
+at the left of=to the left of; at the right of=to the right of; left of=to the left of; right of=to the right of;
+to the left side of=to the left of; to the right side of=to the right of;
+on the left side of=to the left of; on the right side of=to the right of;
+on the left hand side of=to the left of; on the right hand side of=to the right of
+"""
+_SIDES = {"left": "to the left of", "right": "to the right of"}
+
+_QUANTITIES = frozenset(
+    "lot lots assortment number couple bunch handful series variety pair pairs dozen dozens ton tons kind type bit "
+    "form sort array plenty loads hundreds thousands multitude host collection trio majority amount".split()
+)
+_OF_THE = frozenset(
+    "some all both many several each most few none two three four five six seven eight nine ten".split()
+)
+
+
+def _table() -> dict[str, list[tuple[tuple[str, ...], str]]]:
+    """Compounds by their first word, longest first."""
+    table: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for entry in _PREPOSITIONS.replace("\n", " ").split(";"):
+        form, _, name = entry.strip().partition("=")
+        words = tuple(form.split())
+        if words:
+            table.setdefault(words[0], []).append((words, name or form))
+    for forms in table.values():
+        forms.sort(key=lambda form: -len(form[0]))
+    return table
+
+
+_TABLE = _table()
+
+
+def join_words(tree: Tree) -> None:
+    """Fold `t - shirt` into one token; spaCy's tokenizer cuts at hyphens between letters."""
+    i = 1
+    while i < len(tree) - 1:
+        if tree.words[i] == "-" and _touch(tree, i - 1, i) and _touch(tree, i, i + 1):
+            last = i + 1
+            while (
+                last + 2 < len(tree)
+                and tree.words[last + 1] == "-"
+                and _touch(tree, last, last + 1)
+                and _touch(tree, last + 1, last + 2)
+            ):
+                last += 2
+            first = i - 1
+            word = "".join(tree.words[first : last + 1])
+            head = _climb(tree, first, last)
+            tree.fold([t for t in range(first, last + 1) if t != head], head)
+            if head != last and tree.is_noun(last):
+                tree.tags[head] = tree.tags[last]
+            tree.words[head] = word
+            i = last
+        i += 1
+
+
+def join_prepositions(tree: Tree) -> None:
+    """Fold compound prepositions into their last word, which then governs the object and is called by the whole."""
+    i = 0
+    while i < len(tree):
+        for words, name in _TABLE.get(tree.words[i], ()):
+            if tuple(tree.words[i : i + len(words)]) == words and _is_preposition(
+                tree, i, i + len(words) - 1
+            ):
+                _fold_preposition(tree, i, i + len(words) - 1, name)
+                i += len(words) - 1
+                break
+        i += 1
+    _possessed_sides(tree)
+
+
+def promote_quantified(tree: Tree) -> None:
+    """Make the noun of `a lot of dogs`, `two of the dogs` the head, with the quantity as its `qmod`."""
+    for of in range(1, len(tree)):
+        quantity = of - 1
+        if tree.words[of] != "of" or tree.deps[of] != "prep" or tree.heads[of] != quantity:
+            continue
+        nouns = tree.below(of, "pobj")
+        if not nouns or not _is_quantity(tree, quantity, nouns[0]):
+            continue
+        noun, head, dep = nouns[0], tree.heads[quantity], tree.deps[quantity]
+        tree.attach(noun, noun if head == quantity else head, dep)
+        for kid in list(tree.kids[quantity]):
+            if kid != of and tree.deps[kid] not in ("det", "advmod", "predet", "quantmod"):
+                tree.attach(kid, noun, tree.deps[kid])
+        tree.attach(quantity, noun, "qmod")
+        tree.attach(of, quantity, GONE)
+
+
+def _is_quantity(tree: Tree, token: int, noun: int) -> bool:
+    word = tree.words[token]
+    if word in _QUANTITIES:
+        determined = any(tree.words[kid] in ("a", "an", "the") for kid in tree.below(token, "det"))
+        return determined or word.endswith("s") or word == "plenty"
+    definite = any(tree.words[kid] in ("the", "these", "those") for kid in tree.below(noun, "det"))
+    return word in _OF_THE and (definite or tree.tags[noun] == "PRP")
+
+
+def _touch(tree: Tree, left: int, right: int) -> bool:
+    return tree.spans[left][1] == tree.spans[right][0]
+
+
+def _climb(tree: Tree, first: int, last: int) -> int:
+    """The token in first..last whose head lies outside; the last such one, since English names end in their head."""
+    outside = [t for t in range(first, last + 1) if tree.is_root(t) or not first <= tree.heads[t] <= last]
+    letters = [t for t in outside if tree.words[t] != "-"]
+    return (letters or [last])[-1]
+
+
+def _is_preposition(tree: Tree, first: int, last: int) -> bool:
+    """Whether the words are used as a preposition: something follows that they could govern."""
+    if tree.words[first] in _SIDES and tree.is_verb(first):
+        return False
+    return last + 1 < len(tree) and tree.tags[last + 1] not in (".", ",", "CC", "_SP")
+
+
+def _fold_preposition(tree: Tree, first: int, last: int, name: str) -> None:
+    inside = range(first, last + 1)
+    outer = [t for t in inside if tree.is_root(t) or not first <= tree.heads[t] <= last]
+    top = outer[0]
+    root = tree.is_root(top)
+    head = tree.heads[top]
+    governed = [
+        kid
+        for t in inside
+        for kid in tree.kids[t]
+        if kid > last and tree.deps[kid] in ("pobj", "pcomp", "dobj")
+    ]
+    if not governed:
+        return
+    dep = "prep" if tree.deps[top] not in ("conj", "ROOT", "relcl", "pcomp") else tree.deps[top]
+    tree.attach(last, last if root else head, dep)
+    for t in inside:
+        if t == last:
+            continue
+        for kid in list(tree.kids[t]):
+            if not first <= kid <= last:
+                tree.attach(kid, last, tree.deps[kid])
+        tree.attach(t, last, GONE)
+    for kid in governed:
+        tree.deps[kid] = "pobj"
+    tree.tags[last] = "IN"
+    tree.names[last] = name
+
+
+def _possessed_sides(tree: Tree) -> None:
+    """Read `to its right` as `to the right of it`."""
+    for side in range(1, len(tree)):
+        name = _SIDES.get(tree.words[side])
+        prep = tree.heads[side]
+        if name is None or tree.deps[side] != "pobj" or tree.words[prep] not in ("to", "on", "at"):
+            continue
+        owners = tree.below(side, "poss")
+        if owners:
+            tree.attach(owners[0], prep, "pobj")
+            for mark in tree.below(owners[0], "case"):
+                tree.attach(mark, prep, GONE)
+            tree.attach(side, prep, GONE)
+            tree.names[prep] = name

@@ -1,0 +1,105 @@
+"""Scene graphs of captions, and the phrase tuples that they flatten to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Span = tuple[int, int]
+"""Half-open range of characters of the caption: `text[start:end]`."""
+
+Kind = Literal["object", "attribute", "relation"]
+KINDS: tuple[Kind, ...] = ("object", "attribute", "relation")
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A thing that the caption names.
+
+    Attributes:
+        name: lemma.
+        spans: the words that name it.
+    """
+
+    name: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """What one object is: a colour, a number, a material, an intransitive verb.
+
+    Attributes:
+        object: index into `SceneGraph.objects`.
+        value: lemma.
+        spans: the words that say so, the object's own left out.
+    """
+
+    object: int
+    value: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What one object does to another, or where it lies.
+
+    Attributes:
+        subject, object: indices into `SceneGraph.objects`.
+        name: lemma of the verb, with its particle and preposition, or a preposition alone.
+        spans: the words that say so, those of the two objects left out.
+    """
+
+    subject: int
+    name: str
+    object: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One phrase concept of a caption.
+
+    Attributes:
+        words: (object,), (object, attribute) or (subject, relation, object), the order of MVPTR's vocabulary.
+        spans: every word of the caption that it came from, ascending, none twice.
+    """
+
+    words: tuple[str, ...]
+    spans: tuple[Span, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the three it is, by its length."""
+        return KINDS[len(self.words) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneGraph:
+    """Objects with their attributes and relations, in the order of the caption."""
+
+    objects: tuple[Object, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
+    relations: tuple[Relation, ...] = ()
+
+    def phrases(self) -> tuple[Phrase, ...]:
+        """Flatten to phrases in the order in which the caption completes them; equal tuples become one.
+
+        A model that keeps only the first few phrases of a caption so keeps those of its beginning.
+        """
+        found: dict[tuple[str, ...], set[Span]] = {}
+        for thing in self.objects:
+            found.setdefault((thing.name,), set()).update(thing.spans)
+        for attribute in self.attributes:
+            owner = self.objects[attribute.object]
+            found.setdefault((owner.name, attribute.value), set()).update(owner.spans, attribute.spans)
+        for relation in self.relations:
+            subject, thing = self.objects[relation.subject], self.objects[relation.object]
+            words = (subject.name, relation.name, thing.name)
+            found.setdefault(words, set()).update(subject.spans, relation.spans, thing.spans)
+        phrases = [Phrase(words, tuple(sorted(spans))) for words, spans in found.items()]
+        return tuple(sorted(phrases, key=lambda p: (p.spans[-1:], len(p.words), p.words)))
+
+    def tuples(self) -> tuple[tuple[str, ...], ...]:
+        """The words of `phrases()`."""
+        return tuple(phrase.words for phrase in self.phrases())

@@ -1,0 +1,85 @@
+"""Which words name objects, and which objects a phrase means: pronouns, relative pronouns, coordination."""
+
+from __future__ import annotations
+
+from parse.tree import GONE, Tree
+
+_PEOPLE = frozenset(("he", "she", "him", "her", "his", "hers", "himself", "herself", "who", "whom"))
+_THINGS = frozenset(("it", "its", "itself"))
+_MANY = frozenset(("they", "them", "their", "theirs", "themselves"))
+_PERSON = frozenset(
+    "man woman boy girl child kid person guy lady gentleman baby toddler player rider skier snowboarder surfer "
+    "skateboarder worker officer policeman chef cook bride groom couple batter catcher umpire pitcher mother father "
+    "dad mom son daughter brother sister teenager adult student teacher soldier farmer driver people".split()
+)
+_RELATIVE = ("WDT", "WP", "WP$")
+
+
+def is_object(tree: Tree, token: int) -> bool:
+    """Whether the token is a node of the graph: a noun that no rewrite and no other noun has absorbed."""
+    return (
+        tree.is_noun(token)
+        and tree.deps[token] not in (GONE, "compound", "qmod", "nmod", "amod")
+        and any(letter.isalpha() for letter in tree.words[token])
+    )
+
+
+def objects_of(tree: Tree, token: int) -> list[int]:
+    """The objects that a noun phrase with head `token` means, conjuncts included.
+
+    A pronoun means what it refers to; what refers to nothing in the caption means nothing.
+    """
+    found: list[int] = []
+    for part in tree.conjuncts(token):
+        if is_object(tree, part):
+            found.append(part)
+        elif tree.tags[part] in _RELATIVE or (tree.words[part] == "that" and tree.deps[part] != "det"):
+            found += antecedents(tree, part)
+        elif tree.tags[part] in ("PRP", "PRP$"):
+            meant = referent(tree, part)
+            found += [] if meant is None else [meant]
+    return list(dict.fromkeys(found))
+
+
+def antecedents(tree: Tree, relative: int) -> list[int]:
+    """What a relative pronoun stands for: the noun that its clause modifies."""
+    for token in [relative, *tree.ancestors(relative)]:
+        if tree.deps[token] == "relcl":
+            head = tree.heads[token]
+            return [head] if is_object(tree, head) else []
+    return []
+
+
+def referent(tree: Tree, pronoun: int) -> int | None:
+    """The noun before a pronoun that it most likely means, searched from the root of the tree downwards.
+
+    The rule of the Stanford scene graph parser (breadth first, left to right, number must agree), with people
+    kept apart from things as far as the pronoun tells them apart.
+    """
+    word = tree.words[pronoun]
+    if word not in _PEOPLE | _THINGS | _MANY:
+        return None
+    root = next(iter(tree.ancestors(pronoun)[-1:]), pronoun)
+    candidates = [t for t in _breadth_first(tree, root) if t < pronoun and is_object(tree, t)]
+    candidates += [t for t in range(pronoun) if is_object(tree, t) and t not in candidates]
+    candidates = [t for t in candidates if not _inside_own_phrase(tree, t, pronoun)]
+    if word in _MANY:
+        plural = [t for t in candidates if tree.tags[t].endswith("S") or tree.below(t, "conj")]
+        return next(iter(plural or candidates), None)
+    singular = [t for t in candidates if not tree.tags[t].endswith("S")]
+    person = [t for t in singular if tree.name(t) in _PERSON]
+    if word in _THINGS:
+        return next((t for t in singular if t not in person), next(iter(singular), None))
+    return next(iter(person or singular), None)
+
+
+def _inside_own_phrase(tree: Tree, noun: int, pronoun: int) -> bool:
+    """`his` in `his shirt` cannot mean the shirt."""
+    return tree.heads[pronoun] == noun and tree.deps[pronoun] == "poss"
+
+
+def _breadth_first(tree: Tree, root: int) -> list[int]:
+    queue = [root]
+    for token in queue:
+        queue += tree.kids[token]
+    return queue

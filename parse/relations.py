@@ -1,0 +1,82 @@
+"""What objects do to one another and where they lie: verbs, prepositions, possession."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parse.clauses import Clause
+from parse.nouns import is_object, objects_of
+from parse.tree import GONE, Tree
+
+Fact = tuple[int, str, int, tuple[int, ...]]
+"""The subject's token, the relation, the object's token, the tokens that say so."""
+
+_NOT_RELATIONS = frozenset(("of which", "in which"))
+
+
+def relations(tree: Tree, clauses: list[Clause]) -> Iterator[Fact]:
+    """Every relation in the caption; objects by token."""
+    for clause in clauses:
+        yield from _of_clause(tree, clause)
+    for token in range(len(tree)):
+        if is_object(tree, token):
+            yield from _of_noun(tree, token)
+
+
+def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:
+    for thing in clause.things:
+        for subject in clause.subjects:
+            yield subject, clause.name, thing, clause.tokens
+    for prep in clause.prepositions:
+        for name, tokens, thing in prepositional(tree, prep):
+            if tree.deps[prep] == "agent" and clause.passive and clause.finite:
+                # `the kite is held by a man`: the agent does it.
+                for subject in clause.subjects:
+                    yield thing, clause.name, subject, clause.tokens
+                continue
+            relation = name if clause.be else f"{clause.name} {name}"
+            for subject in clause.subjects:
+                if subject != thing:
+                    yield subject, relation, thing, tokens if clause.be else (*clause.tokens, *tokens)
+    for adjective in clause.adjectives:
+        for prep in tree.below(adjective, "prep"):
+            if prep in tree.names:
+                for name, tokens, thing in prepositional(tree, prep):
+                    for subject in clause.subjects:
+                        yield subject, name, thing, tokens
+
+
+def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
+    for prep in tree.below(noun, "prep"):
+        for name, tokens, thing in prepositional(tree, prep):
+            for subject in _sharing(tree, noun, prep):
+                if subject != thing:
+                    yield subject, name, thing, tokens
+    for owner in tree.below(noun, "poss"):
+        for possessor in objects_of(tree, owner):
+            if possessor != noun:
+                yield possessor, "have", noun, (owner, *tree.below(owner, "case"))
+
+
+def _sharing(tree: Tree, noun: int, prep: int) -> list[int]:
+    """The conjuncts that a preposition on the first of them, but behind the last, is said of."""
+    return [part for part in tree.conjuncts(noun) if part < prep and is_object(tree, part)]
+
+
+def prepositional(tree: Tree, prep: int) -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """(name, tokens, object) for every object below a preposition, `out` + `of` and `on` and `near` included."""
+    for part in [prep, *(k for k in tree.conjuncts(prep)[1:] if tree.tags[k] in ("IN", "TO", "RP"))]:
+        own = tree.names.get(part, tree.words[part])
+        tokens = (part,)
+        for phrase in tree.below(part, "pobj"):
+            for thing in objects_of(tree, phrase):
+                yield own, tokens, thing
+        if not tree.below(part, "pobj", "pcomp"):
+            for nested in tree.below(part, "prep"):
+                for name, inner, thing in prepositional(tree, nested):
+                    yield f"{own} {name}", (*tokens, *inner), thing
+
+
+def folded(tree: Tree, tokens: tuple[int, ...]) -> tuple[int, ...]:
+    """`tokens` with everything folded into them."""
+    return tuple(sorted({*tokens, *(k for t in tokens for k in tree.kids[t] if tree.deps[k] == GONE)}))

@@ -1,0 +1,199 @@
+"""Repairs of what the tagger and parser get wrong on captions, which are often fragments without a verb.
+
+Each repair is a rule of grammar that the parse breaks: a determiner has a noun, a finite verb has a subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from parse.tree import GONE, Tree
+
+_NOMINAL = ("nsubj", "nsubjpass", "dobj", "pobj", "attr", "conj", "appos", "ROOT")
+_COLOURS = frozenset(
+    "beige black blond blonde blue bronze brown crimson cream cyan gold golden gray green grey lavender magenta "
+    "maroon navy olive orange pink purple red silver tan teal turquoise violet white yellow".split()
+)
+_NOT_SUBJECTS = frozenset("there here then now not also just only still".split())
+
+
+def repair(tree: Tree) -> None:
+    """Correct tags and arcs in place."""
+    for rule in _RULES:
+        for token in range(len(tree)):
+            if tree.deps[token] != GONE:
+                rule(tree, token)
+
+
+def _verb_with_subject(tree: Tree, token: int) -> None:
+    """`a cross lies/NNS above`: what has a subject and no copula is a verb."""
+    if (
+        tree.tags[token] in ("NN", "NNS")
+        and tree.below(token, "nsubj")
+        and not tree.below(token, "cop", "aux", "det")
+    ):
+        if tree.below(token, "prep", "dobj"):
+            tree.tags[token] = "VBZ" if tree.words[token].endswith("s") else "VBP"
+
+
+def _noun_as_verb(tree: Tree, token: int) -> None:
+    """`a tall building/VBG`, `a suit and tie/VB`: what has a determiner, or is coordinated with a noun, is one."""
+    if not tree.is_verb(token) or tree.deps[token] not in _NOMINAL:
+        return
+    if tree.below(token, "nsubj", "nsubjpass", "aux", "auxpass", "dobj", "expl"):
+        return
+    determined = tree.below(token, "det", "amod", "poss", "nummod", "compound")
+    head = tree.heads[token]
+    coordinated = tree.deps[token] == "conj" and tree.is_noun(head) and tree.tags[token] == "VB"
+    bare = (
+        tree.deps[token] == "ROOT"
+        and tree.tags[token] in ("VB", "VBP")
+        and token == 0
+        and tree.below(token, "prep")
+    )
+    if determined or coordinated or bare or tree.deps[token] == "pobj":
+        tree.tags[token] = "NNS" if tree.tags[token] == "VBZ" else "NN"
+
+
+def _missing_subject(tree: Tree, token: int) -> None:
+    """`skateboard/RB has four wheels`: the word before a finite verb without a subject is its subject."""
+    before = token - 1
+    if (
+        before < 0
+        or tree.tags[token] not in ("VBZ", "VBP", "VBD")
+        or tree.deps[token] not in ("ROOT", "conj")
+    ):
+        return
+    if tree.heads[before] != token or tree.deps[before] not in (
+        "advmod",
+        "amod",
+        "npadvmod",
+        "dep",
+        "intj",
+        "nmod",
+        "compound",
+    ):
+        return
+    if tree.below(token, "nsubj", "nsubjpass", "expl", "csubj") or tree.words[before] in _NOT_SUBJECTS:
+        return
+    if not tree.words[before].endswith("ly"):
+        tree.deps[before] = "nsubj"
+        if not tree.is_noun(before) and tree.tags[before] != "PRP":
+            tree.tags[before] = "NN"
+
+
+def _covered_by(tree: Tree, token: int) -> None:
+    """`snow covered ground`: a noun before a past participle or tense does what it says."""
+    if tree.tags[token] in ("VBN", "VBD") and tree.deps[token] == "ROOT" and tree.below(token, "dobj"):
+        for kid in tree.below(token, "npadvmod"):
+            if tree.is_noun(kid) and kid < token and not tree.below(token, "nsubj"):
+                tree.deps[kid] = "nsubj"
+
+
+def _fronted_participle(tree: Tree, token: int) -> None:
+    """`rotating/ROOT door between windows`: a caption that opens with a participle and a bare noun is about the noun."""
+    if token != 0 or tree.tags[token] not in ("VBG", "VBN", "VBD") or tree.deps[token] != "ROOT":
+        return
+    things = tree.below(token, "dobj")
+    if not things or tree.below(things[0], "det", "poss") or tree.below(token, "nsubj", "nsubjpass"):
+        return
+    noun = things[0]
+    if all(tree.heads[t] == noun for t in range(1, noun)):
+        tree.attach(noun, noun, "ROOT")
+        for kid in [k for k in tree.kids[token] if k > noun]:
+            tree.attach(kid, noun, tree.deps[kid])
+        tree.attach(token, noun, "amod")
+        tree.tags[token] = "VBN" if tree.tags[token] == "VBD" else tree.tags[token]
+
+
+def _preposition_as_root(tree: Tree, token: int) -> None:
+    """`ear/npadvmod on/ROOT bear head`: the noun before a preposition heads it."""
+    before = token - 1
+    if tree.deps[token] != "ROOT" or tree.tags[token] != "IN" or before < 0 or tree.heads[before] != token:
+        return
+    if tree.words[before].isalpha() and tree.tags[before] not in ("DT", "RB", "IN", "CC"):
+        tree.attach(before, before, "ROOT")
+        for kid in [k for k in tree.kids[token] if k < before]:
+            tree.attach(kid, before, tree.deps[kid])
+        tree.attach(token, before, "prep")
+        tree.tags[before] = tree.tags[before] if tree.is_noun(before) else "NN"
+
+
+def _adjective_as_noun(tree: Tree, token: int) -> None:
+    """`on counter/JJ`: what a preposition or verb governs is a noun, colours aside (`a woman in white`)."""
+    if (
+        tree.tags[token] == "JJ"
+        and tree.deps[token] in ("pobj", "dobj")
+        and tree.words[token] not in _COLOURS
+    ):
+        if tree.words[token] not in ("other", "same", "front", "such", "own"):
+            tree.tags[token] = "NN"
+
+
+def _stacked_adjectives(tree: Tree, token: int) -> None:
+    """`a small/advmod striped white cross`: adjectives in front of a noun all modify the noun."""
+    if tree.deps[token] not in ("amod", "advmod") or not tree.tags[token].startswith("JJ"):
+        return
+    head = tree.heads[token]
+    noun = head
+    while tree.deps[noun] in ("amod", "compound", "nmod") and tree.heads[noun] > noun:
+        noun = tree.heads[noun]
+    if token < head < noun and tree.is_noun(noun) and not tree.is_noun(head):
+        tree.attach(token, noun, "amod")
+
+
+def _colour_as_head(tree: Tree, token: int) -> None:
+    """`silver/ROOT hydrant/amod`: a colour before a word is not what that word describes."""
+    if tree.words[token] in _COLOURS and tree.is_noun(token) and tree.deps[token] != "compound":
+        following = [
+            k
+            for k in tree.below(token, "amod", "appos", "acl")
+            if k == token + 1 and tree.tags[k] in ("JJ", "NN", "VBG")
+        ]
+        if following and not tree.below(token, "compound"):
+            noun, head, dep = following[0], tree.heads[token], tree.deps[token]
+            tree.attach(noun, noun if head == token else head, dep)
+            for kid in [k for k in tree.kids[token] if k != noun]:
+                tree.attach(kid, noun, tree.deps[kid])
+            tree.attach(token, noun, "amod")
+            tree.tags[noun] = "NN"
+
+
+def _list(tree: Tree, token: int) -> None:
+    """`a cross, a circle and a star`: an apposition that a conjunction continues is a list."""
+    head = tree.heads[token]
+    if tree.deps[token] == "appos" and tree.is_noun(token) and (tree.below(token, "cc", "conj", "appos")):
+        if any(tree.words[k] == "," for k in range(head + 1, token)):
+            tree.deps[token] = "conj"
+
+
+def _inversion(tree: Tree, token: int) -> None:
+    """`above/prep the square/nsubj is a star/attr`: a fronted preposition governs the noun that follows it."""
+    if (
+        tree.deps[token] not in ("prep", "advmod")
+        or tree.tags[token] != "IN"
+        or tree.below(token, "pobj", "pcomp")
+    ):
+        return
+    verb = tree.heads[token]
+    subjects = [k for k in tree.below(verb, "nsubj") if token < k < verb]
+    others = [k for k in tree.below(verb, "attr", "dobj") if k > verb]
+    if subjects and others and tree.is_verb(verb) and not any(k < token for k in tree.below(verb, "nsubj")):
+        tree.deps[token] = "prep"
+        tree.attach(subjects[0], token, "pobj")
+        tree.deps[others[0]] = "nsubj"
+
+
+_RULES: tuple[Callable[[Tree, int], None], ...] = (
+    _verb_with_subject,
+    _noun_as_verb,
+    _missing_subject,
+    _covered_by,
+    _fronted_participle,
+    _preposition_as_root,
+    _colour_as_head,
+    _adjective_as_noun,
+    _stacked_adjectives,
+    _list,
+    _inversion,
+)

@@ -1,0 +1,123 @@
+"""A dependency tree as plain lists: what the rules read and rewrite, whatever parser made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from parse.graph import Span
+from parse.lemmas import Lemmatizer
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+GONE = "gone"
+"""Label of a token that a rewrite has folded into its head: it names nothing of its own."""
+
+
+@dataclass(slots=True)
+class Tree:
+    """The trees of a caption's sentences, with English labels of the ClearNLP scheme that spaCy's models use.
+
+    Attributes:
+        words: lower-case forms.
+        tags: Penn Treebank tags.
+        deps: labels of the arc to the head.
+        heads: index of the head; a root is its own head.
+        spans: character ranges.
+        names: what a token's node is called where a rewrite knows better than its lemma.
+        kids: dependents, ascending; recomputed by `relink`.
+    """
+
+    words: list[str]
+    tags: list[str]
+    deps: list[str]
+    heads: list[int]
+    spans: list[Span]
+    lemmatizer: Lemmatizer
+    names: dict[int, str] = field(default_factory=dict)
+    kids: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.relink()
+
+    @classmethod
+    def of(cls, doc: Doc, lemmatizer: Lemmatizer) -> Tree:
+        """Copy a parsed spaCy document."""
+        return cls(
+            words=[token.lower_ for token in doc],
+            tags=[token.tag_ for token in doc],
+            deps=[token.dep_ for token in doc],
+            heads=[token.head.i for token in doc],
+            spans=[(token.idx, token.idx + len(token)) for token in doc],
+            lemmatizer=lemmatizer,
+        )
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def relink(self) -> None:
+        """Recompute `kids` after heads were changed."""
+        kids: list[list[int]] = [[] for _ in self.words]
+        for token, head in enumerate(self.heads):
+            if head != token:
+                kids[head].append(token)
+        self.kids = kids
+
+    def attach(self, token: int, head: int, dep: str) -> None:
+        """Hang `token` below `head`; a token that is its own head becomes a root."""
+        old = self.heads[token]
+        if old != token:
+            self.kids[old].remove(token)
+        self.heads[token], self.deps[token] = head, dep
+        if head != token:
+            self.kids[head].append(token)
+            self.kids[head].sort()
+
+    def fold(self, tokens: Iterable[int], into: int) -> None:
+        """Make `tokens` part of the node `into`: they name nothing of their own, and their spans are its."""
+        for token in tokens:
+            for kid in [kid for kid in self.kids[token] if kid != into]:
+                self.attach(kid, into, self.deps[kid])
+            self.attach(token, into, GONE)
+
+    def name(self, token: int) -> str:
+        """What the node of a token is called: its lemma, unless a rewrite named it."""
+        return self.names.get(token) or self.lemmatizer(self.words[token], self.tags[token])
+
+    def node_spans(self, token: int) -> tuple[Span, ...]:
+        """The words of a token's node: its own and those folded into it."""
+        folded = [kid for kid in self.kids[token] if self.deps[kid] == GONE]
+        return tuple(sorted(self.spans[t] for t in [token, *folded]))
+
+    def below(self, token: int, *deps: str) -> list[int]:
+        """Dependents with one of the given labels, ascending."""
+        return [kid for kid in self.kids[token] if self.deps[kid] in deps]
+
+    def is_noun(self, token: int) -> bool:
+        """Whether the token is a common or proper noun."""
+        return self.tags[token].startswith("NN")
+
+    def is_verb(self, token: int) -> bool:
+        """Whether the token is a verb form (auxiliaries too)."""
+        return self.tags[token].startswith("VB")
+
+    def is_root(self, token: int) -> bool:
+        """Whether the token heads a sentence."""
+        return self.heads[token] == token
+
+    def conjuncts(self, token: int) -> list[int]:
+        """The token and everything coordinated with it, in order: `black`, `white` of `black and white`."""
+        found = [token]
+        for kid in self.below(token, "conj"):
+            found += self.conjuncts(kid)
+        return found
+
+    def ancestors(self, token: int) -> list[int]:
+        """Heads up to the root, nearest first."""
+        found = []
+        while self.heads[token] != token:
+            token = self.heads[token]
+            found.append(token)
+        return found
