@@ -7,10 +7,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from pipeline.graph import load_entry
 from pipeline.stage import Params
+from pipeline.validate import validate
+from store.errors import ConfigError
 from store.records import Caption
 
 P = TypeVar("P", bound=Params)
+
+
+class RowError(Exception):
+    """What is wrong with a row, found by its source; stands in `Row.image`.
+
+    Args:
+        failure: class under which it is counted (`missing`, `bad_row`, `duplicate`).
+        detail: one line for people.
+    """
+
+    def __init__(self, failure: str, detail: str) -> None:
+        super().__init__(failure, detail)
+        self.failure = failure
+        self.detail = detail
+
+
+UNREAD = RowError("unread", "the image was not asked for")
+"""Stands in `Row.image` for images that `Source.again` need not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +53,7 @@ class Row:
 
     Attributes:
         id: image id in the source's own terms; with the data set's name it makes the sample's key.
-        image: encoded bytes, or the error that reading them met.
+        image: encoded bytes, or the error that kept the row from being read (`RowError`, `OSError`).
         captions: with ids made by `store.records` convention.
         extension: file ending of the image, without the dot.
         url, split, licence, source_ids, truth: as in `store.records.Sample`.
@@ -78,5 +99,33 @@ class Source(Generic[P]):
         raise NotImplementedError
 
     def rows(self, args: Mapping[str, Any]) -> Iterator[Row]:
-        """Yield the rows of the chunk that `args` describes."""
+        """Yield the rows of the chunk that `args` describes, each one, readable or not."""
         raise NotImplementedError
+
+    def again(self, args: Mapping[str, Any], ids: frozenset[str]) -> Iterator[Row]:
+        """Yield the same rows in the same order, to retry some; the images of the others may be `UNREAD`.
+
+        Args:
+            args: as for `rows`.
+            ids: ids of the rows that are retried.
+        """
+        return self.rows(args)
+
+
+def make_source(block: Mapping[str, Any]) -> Source[Any]:
+    """Make the source that a data set's block in stages.yaml describes.
+
+    Args:
+        block: `source: module:Class`; all else are parameters of that class.
+
+    Raises:
+        ConfigError: the class cannot be found, or its parameters are wrong.
+    """
+    parameters = dict(block)
+    entry = parameters.pop("source", None)
+    if not isinstance(entry, str) or entry.count(":") != 1:
+        raise ConfigError(
+            f"a data set needs `source: module:Class`, not {entry!r}", "such as crawl.sources.folder:Folder"
+        )
+    kind: type[Source[Any]] = load_entry(entry, f"source {entry}", Source)
+    return kind(validate(kind.Params, parameters, lambda at: ": ".join((f"source {entry}", ".".join(at)))))

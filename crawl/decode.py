@@ -1,0 +1,141 @@
+"""Untrusted image bytes: what they are, how large, and whether they decode to the last row.
+
+The header is read first and its pixels are counted before a single one is decoded, so that a 100 KB file
+that unpacks to a gigapixel costs nothing. Only formats on a short list are tried: Pillow's long tail of
+plugins (one starts Ghostscript) never sees a stranger's bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+EXTENSIONS = {
+    "JPEG": "jpg",
+    "MPO": "jpg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tif",
+    "AVIF": "avif",
+}
+"""The formats that are accepted, with the file ending that says so."""
+
+_MAGIC = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+_TRANSPOSED = (5, 6, 7, 8)
+
+
+class ImageError(Exception):
+    """Bytes that are no usable image; `failure` is the class under which they are counted."""
+
+    failure: ClassVar[str] = "decode"
+
+
+class NotAnImageError(ImageError):
+    """No known header: a web page, an archive, nothing at all."""
+
+    failure = "not_an_image"
+
+
+class DecodeError(ImageError):
+    """An image by its header, broken or cut off behind it."""
+
+    failure = "decode"
+
+
+class BombError(ImageError):
+    """More pixels than allowed, by the header."""
+
+    failure = "bomb"
+
+
+class TooSmallError(ImageError):
+    """A side shorter than allowed: icons, spacers, tracking pixels."""
+
+    failure = "too_small"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A verified image: its true file ending, and its pixels after EXIF orientation."""
+
+    extension: str
+    width: int
+    height: int
+
+
+def verify(data: bytes, *, max_pixels: int, min_side: int = 1) -> Picture:
+    """Read the header, count the pixels, then decode all of the first frame.
+
+    Grey, palette, CMYK, 16-bit, transparent and animated images pass: they stay the bytes that they are.
+
+    Args:
+        data: the whole file.
+        max_pixels: width × height allowed.
+        min_side: pixels that the shorter side must have.
+
+    Raises:
+        ImageError: of the subclass that names the failure.
+    """
+    with warnings.catch_warnings():
+        # Pillow warns of half of its own limit and of odd metadata; our limit is the one that counts.
+        warnings.simplefilter("ignore")
+        image = _open(data)
+        with image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise BombError(
+                    f"{width} × {height} pixels by its header, the limit is {max_pixels:,} in all"
+                )
+            if min(width, height) < min_side:
+                raise TooSmallError(f"{width} × {height} pixels, a side needs {min_side}")
+            try:
+                image.load()
+            except Exception as error:
+                # Decoders raise nearly anything on crafted bytes; whatever it is, this image does not decode.
+                raise DecodeError(f"{image.format}: {_reason(error)}") from error
+            width, height = image.size  # TIFF is turned while it is decoded
+            if _orientation(image) in _TRANSPOSED:
+                width, height = height, width
+            return Picture(extension=EXTENSIONS[image.format or ""], width=width, height=height)
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise NotAnImageError("no bytes")
+    try:
+        return Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS))
+    except Image.DecompressionBombError as error:
+        raise BombError(_reason(error)) from error
+    except UnidentifiedImageError as error:
+        if data.startswith(_MAGIC):
+            raise DecodeError(f"the header of an image, broken after {len(data)} bytes or less") from error
+        raise NotAnImageError(_looks_like(data)) from error
+    except Exception as error:
+        raise DecodeError(_reason(error)) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1–8; 1 when the tag is absent or the EXIF block itself is broken."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError):
+        return 1
+
+
+def _looks_like(data: bytes) -> str:
+    head = data[:256].lstrip().lower()
+    for mark, name in ((b"<svg", "SVG"), (b"<", "HTML or XML"), (b"{", "JSON"), (b"%pdf", "PDF")):
+        if head.startswith(mark):
+            return f"looks like {name}"
+    return f"unknown header {data[:8].hex(' ')}"
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

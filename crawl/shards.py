@@ -1,0 +1,255 @@
+"""The first stage: any source -> WebDataset tars with a table beside each, every row accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import Field, field_validator
+
+from crawl.captions import Dropped, check, is_utf8, printable
+from crawl.source import UNREAD, Row, RowError, Source, make_source
+from pipeline.artifacts import ShardRecord
+from pipeline.stage import Inputs, Output, Params, Shard, Stage
+from pipeline.stats import Stats
+from store.errors import DataError
+from store.records import Sample
+
+if TYPE_CHECKING:
+    from crawl.retry import Earlier
+    from store.shards import ShardWriter
+
+T = TypeVar("T")
+
+SIDES = (64, 128, 224, 320, 480, 640, 800, 1024, 1600, 2400)
+WORDS = (3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 60)
+DROPPED = ".dropped.parquet"
+"""Beside a shard: the captions that were left out of samples that went in, as {key, class, detail}."""
+
+
+class ShardsParams(Params):
+    """Where samples come from, and what a sample must meet to go in."""
+
+    dataset: dict[str, Any]
+    """The data set's block: `source: module:Class` and that source's parameters."""
+    samples_per_shard: int = Field(1000, ge=1)
+    """Rows in a shard, failed ones included."""
+    max_caption_characters: int = Field(1000, ge=1)
+    """A longer text is no caption but a page."""
+    min_side: int = Field(32, ge=1)
+    """Pixels that the shorter side of an image must have."""
+    max_pixels: int = Field(64_000_000, ge=1, le=178_956_970)
+    """Width × height that an image may have; Pillow's own limit is the most."""
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_to_its_source(cls, block: dict[str, Any]) -> dict[str, Any]:
+        make_source(block)
+        return block
+
+    def keyed(self) -> dict[str, Any]:
+        """For `dataset`, what the source declares as keyed, and its version: its paths are no part of it."""
+        source = make_source(self.dataset)
+        dataset = {
+            "source": self.dataset["source"],
+            "version": source.version,
+            "params": source.params.keyed(),
+        }
+        return {**super().keyed(), "dataset": dataset}
+
+
+class Shards(Stage[ShardsParams]):
+    """Verify, decode and measure the rows of a source, and write them as shards.
+
+    A caption that breaks the rules is left out and noted in `NNNNN.dropped.parquet`; a sample that has lost
+    all of its captions fails as `bad_caption`, as every row that goes in must be of use.
+    """
+
+    version: ClassVar[int] = 1
+    Params = ShardsParams
+
+    def __init__(self, params: ShardsParams) -> None:
+        super().__init__(params)
+        self.source: Source[Any] = make_source(params.dataset)
+
+    def shards(self, inputs: Inputs) -> Iterator[Shard]:
+        """One shard for each chunk of the source, numbered without gaps."""
+        number = -1
+        for number, chunk in enumerate(self.source.chunks(self.params.samples_per_shard, inputs.digest)):
+            yield Shard(name=f"{number:05d}", uses=chunk.uses, args=chunk.args)
+        if number < 0:
+            raise DataError(f"the data set '{self.source.dataset}' holds no rows", "check it in stages.yaml")
+
+    def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
+        """Write `<shard>.tar` and `<shard>.parquet`; a retry ends in the bytes of a run that never failed."""
+        from crawl.retry import Earlier
+        from store.shards import ShardWriter
+        from store.tables import failure_schema, write_table
+
+        tally = Tally()
+        earlier = Earlier.of(out)
+        rows = self.source.rows(shard.args)
+        if earlier is not None:
+            prefix = f"{self.source.dataset}/"
+            rows = self.source.again(shard.args, frozenset(key.removeprefix(prefix) for key in out.retry))
+        first: dict[str, int] = {}
+        dropped: list[dict[str, str]] = []
+        with ShardWriter(out.path(".tar"), out.path(".parquet")) as writer:
+            for number, row in enumerate(tally.timed("read", rows), start=1):
+                key = f"{self.source.dataset}/{row.id}"
+                if first.setdefault(key, number) != number:
+                    detail = f"rows {first[key]} and {number} of the shard have one id"
+                    row = replace(row, image=RowError("duplicate", detail))
+                lost: list[Dropped] = []
+                try:
+                    sample, lost = self._sample(key, row, earlier, tally)
+                    with tally.clock("write"):
+                        _write(writer, sample)
+                except RowError as error:
+                    failure = (_encodable(key), error.failure, printable(error.detail)[:500])
+                    writer.fail(*failure)
+                    out.fail(*failure)
+                    tally.stats.n_in += 1
+                else:
+                    dropped += ({"key": c.id, "class": "bad_caption", "detail": c.detail} for c in lost)
+                    tally.add(sample, len(lost))
+                out.progress(number, self.params.samples_per_shard)
+        if dropped:
+            write_table(out.path(DROPPED), dropped, failure_schema())
+        return tally.stats
+
+    def reduce(self, records: list[ShardRecord], folder: Path, inputs: Inputs, out: Output) -> Stats | None:
+        """Check that no two shards hold one key, and list the images that several samples share.
+
+        Raises:
+            DataError: two samples of one key that the source did not see.
+        """
+        from crawl.repeats import repeats
+        from store.atomic import write_json
+
+        tables = {record.name: folder / f"{record.name}.parquet" for record in records}
+        for key, places in repeats(tables, "key").items():
+            raise DataError(
+                f"shards {places[0].shard} and {places[1].shard} both hold a sample of key '{key}'",
+                "its source must give every row an id of its own",
+            )
+        shared = [[place.key for place in places] for places in repeats(tables, "sha256").values()]
+        write_json(out.path(".json"), {"same_image": sorted(shared)}, label="shard")
+        stats = Stats()
+        stats.totals["images_repeated"] = sum(len(keys) - 1 for keys in shared)
+        return stats
+
+    def _sample(
+        self, key: str, row: Row, earlier: Earlier | None, tally: Tally
+    ) -> tuple[Sample, list[Dropped]]:
+        """The sample that `row` makes, and its captions that were left out.
+
+        Raises:
+            RowError: the row fails.
+        """
+        from crawl.decode import ImageError, Picture, verify
+
+        if isinstance(row.image, RowError) and row.image is not UNREAD:
+            raise row.image
+        if not row.id.strip() or not is_utf8(row.id):
+            raise RowError("bad_row", f"'{row.id}' is no id: it must be Unicode text, and not blank")
+        if row.image is UNREAD and earlier is not None:
+            old = earlier.sample(key)
+            data = old.image or b""
+            picture = Picture(extension=old.extension, width=old.width, height=old.height)
+        else:
+            data = _bytes(row.image)
+        captions, dropped = check(row.captions, self.params.max_caption_characters)
+        if dropped and not captions:
+            raise RowError("bad_caption", f"{dropped[0].id}: {dropped[0].detail}")
+        if row.image is not UNREAD:
+            try:
+                with tally.clock("decode"):
+                    picture = verify(data, max_pixels=self.params.max_pixels, min_side=self.params.min_side)
+            except ImageError as error:
+                raise RowError(error.failure, str(error)) from error
+        sample = Sample(
+            key=key,
+            captions=captions,
+            image=data,
+            extension=picture.extension,
+            url=row.url,
+            sha256=hashlib.sha256(data).hexdigest(),
+            width=picture.width,
+            height=picture.height,
+            split=row.split,
+            licence=row.licence,
+            source_ids=row.source_ids,
+            truth=row.truth,
+        )
+        return sample, dropped
+
+
+class Tally:
+    """Counts and times one shard."""
+
+    def __init__(self) -> None:
+        self.stats = Stats()
+
+    def add(self, sample: Sample, dropped: int) -> None:
+        """Count a sample that went in, with the number of its captions that did not."""
+        stats = self.stats
+        stats.n_in += 1
+        stats.n_ok += 1
+        totals = stats.totals
+        totals["bytes"] += len(sample.image or b"")
+        totals[f"images_{sample.extension}"] += 1
+        totals["captions"] += len(sample.captions)
+        if dropped:
+            totals["captions_dropped"] += dropped
+        for name in ("objects", "relations", "crowds"):
+            if sample.truth.get(name):
+                totals[name] += len(sample.truth[name])
+        for caption in sample.captions:
+            totals[f"captions_{caption.lang}"] += 1
+            stats.observe("caption_words", len(caption.text.split()), WORDS)
+        stats.observe("width", sample.width, SIDES)
+        stats.observe("height", sample.height, SIDES)
+
+    def timed(self, name: str, rows: Iterable[T]) -> Iterator[T]:
+        """Pass `rows` on, counting the time that their source takes."""
+        iterator = iter(rows)
+        while True:
+            with self.clock(name):
+                row = next(iterator, None)
+            if row is None:
+                return
+            yield row
+
+    @contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        """Count the time spent inside."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stats.seconds[name] += time.perf_counter() - began  # type: ignore[assignment]
+
+
+def _bytes(image: bytes | Exception) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, FileNotFoundError):
+        raise RowError("missing", f"no file {Path(image.filename or '').name}") from image
+    raise RowError("unreadable", f"{type(image).__name__}: {image}") from image
+
+
+def _write(writer: ShardWriter, sample: Sample) -> None:
+    try:
+        writer.write(sample)
+    except DataError as error:
+        raise RowError("bad_row", error.what) from error
+
+
+def _encodable(key: str) -> str:
+    return key.encode("utf-8", "backslashreplace").decode()
