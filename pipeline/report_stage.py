@@ -281,7 +281,7 @@ def _provenance(artifact: Artifact, node: ReportNode) -> Markup:
         ("shards", len(artifact.shards)),
         ("size", readable_bytes(size)),
         *((f"input {name}", code(_short(value))) for name, value in sorted(manifest.inputs.items())),
-        *((_words(name), _short(value)) for name, value in sorted(manifest.made.items())),
+        *((_words(name), _fact(value)) for name, value in sorted(manifest.made.items())),
     ]
     changed = changed_parameters(node.stage, manifest.params)
     rows = [
@@ -320,6 +320,13 @@ def readable_bytes(size: float) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _fact(value: object) -> str:
+    """`torch 2.15.0, numpy 2.4.6` for a mapping, anything else as it is."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {inner}" for name, inner in sorted(value.items()))
+    return _short(value)
 
 
 def _short(value: object) -> str:
