@@ -27,6 +27,6 @@ setup:  ## make .venv and install the locked packages (done by every other verb 
 	  [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); \
 	  [ -x $(UV) ] || $(BIN)/python -m pip install --quiet uv==0.13.8; \
 	  $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock; \
-	  $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
+	  $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .; \
 	  echo "$$digest" > $(STAMP); \
 	fi

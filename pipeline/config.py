@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline.validate import validate
 from pipeline.yamlfile import KeyPath, YamlFile, read_yaml
 from store.errors import ConfigError, did_you_mean
 
-TOP = ("data", "workspace", "executor", "workers", "datasets", "stages", "profiles")
+TOP = ("data", "workspace", "executor", "workers", "notes", "datasets", "stages", "profiles")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -52,6 +53,7 @@ class Config:
         executor: `ray` or `inline`.
         address: Ray cluster to join, or an empty string for one of our own.
         workers: shards worked on at once by default; 0 means as many as there are CPUs.
+        notes: sentences that whoever reads the report should know.
         datasets: blocks by name.
         stages: blocks by name.
         origins: where an overridden key was set, by path.
@@ -64,6 +66,7 @@ class Config:
     executor: str
     address: str
     workers: int
+    notes: list[str]
     datasets: dict[str, dict[str, Any]]
     stages: dict[str, StageBlock]
     origins: dict[KeyPath, str] = field(default_factory=dict)
@@ -128,7 +131,7 @@ def _typed(file: YamlFile, data: dict[str, Any], profile: str, origins: dict[Key
         if not isinstance(block, dict):
             raise ConfigError(f"{where(('datasets', name))}: expected keys and values, found {block!r}")
     stages = {
-        name: validate(StageBlock, block, lambda rest, name=name: where(("stages", name, *rest)))
+        name: validate(StageBlock, block, functools.partial(_below, where, ("stages", name)))
         for name, block in data["stages"].items()
     }
     executor, _, address = str(data.get("executor", "ray")).partition(":")
@@ -148,6 +151,7 @@ def _typed(file: YamlFile, data: dict[str, Any], profile: str, origins: dict[Key
         executor=executor,
         address=address,
         workers=workers,
+        notes=[str(note) for note in data.get("notes") or []],
         datasets=data["datasets"],
         stages=stages,
         origins=origins,
@@ -185,6 +189,10 @@ def _where(file: YamlFile, origins: Mapping[KeyPath, str], path: KeyPath) -> str
         if path[:end] in origins:
             return f"{origins[path[:end]]}: {'.'.join(path)}"
     return f"{file.where(path)}: {'.'.join(path)}" if path else file.where(path)
+
+
+def _below(where: Callable[[KeyPath], str], base: KeyPath, rest: KeyPath) -> str:
+    return where((*base, *rest))
 
 
 def _expand(value: Any, names: Mapping[str, Any]) -> Any:
