@@ -23,11 +23,15 @@ The phrases of a caption (`Said.graph`) follow SPICE's tuples without its synset
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from crawl.scenes.plan import Clause, Mention, Plan
-from crawl.scenes.text import Said, listed, mark, sentence, spoken_order, unmark
-from crawl.scenes.world import Scene
+from crawl.scenes.grammar import Grammar
+from crawl.scenes.plan import Clause, Mention
+from crawl.scenes.text import listed, mark
+from crawl.scenes.world import Scene, Thing
+
+ORDER = ("size", "texture", "colour")
+"""Adjectives before a noun: a small striped red circle."""
 
 NUMBERS = {0: "zero", 1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 PREPOSITIONS = {
@@ -45,9 +49,9 @@ def plural(noun: str) -> str:
     return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
-def adjectives(size: str = "", texture: str = "", colour: str = "") -> list[str]:
-    """Adjectives in English order, empty ones left out."""
-    return [word for word in (size, texture, colour) if word]
+def described(thing: Thing, kinds: Sequence[str]) -> str:
+    """A thing's name with these attributes, without an article: `small striped red circle`."""
+    return " ".join([*(thing.has(kind) for kind in ORDER if kind in kinds), thing.shape])
 
 
 def article(words: str) -> str:
@@ -55,19 +59,19 @@ def article(words: str) -> str:
     return "an" if words[0] in "aeiou" else "a"
 
 
-class English:
-    """Realises one caption: word choices come from `rng`, phrases gather in `graph`."""
+class English(Grammar):
+    """Realises one caption; its phrases gather in `graph`."""
+
+    joint = ", and "
 
     def __init__(self, rng: random.Random, scene: Scene) -> None:
-        self.rng = rng
-        self.scene = scene
+        super().__init__(rng, scene)
         self.big = rng.choice(("large", "large", "large", "big"))
-        self.graph: list[tuple[str, ...]] = []
 
     def phrase(self, mention: Mention) -> str:
         """A noun phrase with its article or number; its own phrases enter the graph."""
-        noun, count = self.noun(mention), len(mention.things)
-        said = adjectives(**{kind: self.value(mention, kind) for kind in mention.kinds})
+        noun, count = self.shape(mention), len(mention.things)
+        said = self.adjectives(mention, mention.kinds)
         self.graph += [(noun,), *((noun, word) for word in said)]
         if count == 1:
             words = " ".join([*said, noun])
@@ -76,21 +80,17 @@ class English:
         words = " ".join([NUMBERS[count], *said, plural(noun)])
         return f"the {mark(words)}" if mention.definite else mark(words)
 
-    def noun(self, mention: Mention) -> str:
-        """The lemma."""
-        return self.scene.things[mention.things[0]].shape
-
-    def value(self, mention: Mention, kind: str) -> str:
-        """The word for an attribute."""
-        value = self.scene.things[mention.things[0]].has(kind)
-        return self.big if value == "large" else value
+    def adjectives(self, mention: Mention, kinds: Sequence[str]) -> list[str]:
+        """The words for these attributes, in English order."""
+        values = self.values(mention, [kind for kind in ORDER if kind in kinds])
+        return [self.big if value == "large" else value for value in values]
 
     def show(self, clause: Clause) -> str:
-        """There are these."""
+        """There are these things."""
         items = listed([self.phrase(mention) for mention in clause.mentions], "and")
         if clause.frame == "picture":
             self.graph.append(("picture",))
-            self.graph += [("picture", "show", self.noun(mention)) for mention in clause.mentions]
+            self.graph += [("picture", "show", self.shape(mention)) for mention in clause.mentions]
             return f"the picture shows {items}"
         if clause.frame == "see":
             return f"you can see {items}"
@@ -99,12 +99,12 @@ class English:
         return f"there {_be(clause.mentions[0])} {items}"
 
     def relate(self, clause: Clause) -> str:
-        """The first lies so to the second."""
+        """The first thing lies so to the second."""
         subject, other = clause.mentions
         preposition = self.rng.choice(PREPOSITIONS[clause.relation])
         singular, lemma = self.rng.choice(VERBS)
         relation = f"{lemma} {preposition}" if clause.frame == "lies" else preposition
-        self.graph.append((self.noun(subject), relation, self.noun(other)))
+        self.graph.append((self.shape(subject), relation, self.shape(other)))
         s, o, be = self.phrase(subject), self.phrase(other), _be(subject)
         if clause.frame == "lies":
             return f"{s} {singular if len(subject.things) == 1 else lemma} {preposition} {o}"
@@ -118,31 +118,12 @@ class English:
         return f"{s} {be} {preposition} {o}"
 
     def describe(self, clause: Clause) -> str:
-        """It is red and striped."""
+        """The thing is red and striped."""
         (mention,) = clause.mentions
-        said = [self.value(mention, kind) for kind in clause.said]
-        self.graph += [(self.noun(mention), word) for word in said]
+        said = self.adjectives(mention, clause.said)
+        self.graph += [(self.shape(mention), word) for word in said]
         return f"{self.phrase(mention)} {_be(mention)} {listed(said, 'and')}"
 
 
 def _be(subject: Mention) -> str:
     return "is" if len(subject.things) == 1 else "are"
-
-
-def realise(rng: random.Random, scene: Scene, plan: Plan) -> Said:
-    """Say a plan in English, with the phrases that a parser should find."""
-    english = English(rng, scene)
-    ways: dict[str, Callable[[Clause], str]] = {
-        "show": english.show,
-        "relate": english.relate,
-        "describe": english.describe,
-    }
-    sentences: list[str] = []
-    for clause in plan:
-        words = ways[clause.kind](clause)
-        if clause.joined:
-            sentences[-1] += f", and {words}"
-        else:
-            sentences.append(words)
-    order = [mention for clause in plan for mention in spoken_order(clause.frame, clause.mentions)]
-    return unmark(" ".join(sentence(words) for words in sentences), order, english.graph)

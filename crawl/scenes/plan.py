@@ -92,7 +92,11 @@ def make_plan(rng: random.Random, scene: Scene, wordiness: Wordiness) -> Plan:
         clause = _next(rng, scene, wordiness, clauses)
         if clause is None:
             break
-        clauses.append(replace(clause, joined=not clauses[-1].joined and rng.random() < 0.35))
+        clauses.append(
+            replace(
+                clause, joined=clauses[-1].kind == "relate" and not clauses[-1].joined and rng.random() < 0.5
+            )
+        )
     return tuple(clauses)
 
 
@@ -160,14 +164,13 @@ def _related(
 
 
 def _described(rng: random.Random, scene: Scene, clauses: Sequence[Clause]) -> Clause | None:
-    """What was not yet said of a known mention, as a sentence of its own."""
+    """What was not yet said of a known mention, as a statement of its own; once for each."""
     known = introduced(clauses)
-    told: dict[tuple[int, ...], set[str]] = {mention.things: set(mention.kinds) for mention in known}
-    for clause in clauses:
-        if clause.kind == "describe":
-            told[clause.mentions[0].things] |= set(clause.said)
+    described = {clause.mentions[0].things for clause in clauses if clause.kind == "describe"}
     for mention in rng.sample(known, len(known)):
-        unsaid = [kind for kind in _shared(scene, mention.things) if kind not in told[mention.things]]
+        if mention.things in described:
+            continue
+        unsaid = [kind for kind in _shared(scene, mention.things) if kind not in mention.kinds]
         again = _again(rng, scene, mention.things[0], known)
         if unsaid and again is not None:
             said = rng.sample(unsaid, min(len(unsaid), rng.choice((1, 2))))
@@ -202,14 +205,18 @@ def _fresh(
         return Mention(things=tuple(group), kinds=kinds)
     # "a circle" must not be mistaken for a group that was counted, nor for a thing already introduced
     if any(set(group) & set(mention.things) for mention in taken):
-        kinds = _telling(rng, scene, i, used)
-        if kinds is None:
+        telling = _telling(rng, scene, i, used)
+        if telling is None:
             return None
+        kinds = telling
     return Mention(things=(i,), kinds=kinds)
 
 
 def _telling(rng: random.Random, scene: Scene, i: int, others: set[int]) -> tuple[str, ...] | None:
-    """Attributes that tell thing `i` from every one of `others`, as few as do; None where none do."""
+    """Attributes that tell thing `i` from every one of `others`, as few as do; None where none do.
+
+    `i` itself is not among the others: only new things are introduced.
+    """
     for count in range(len(KINDS) + 1):
         subsets = [
             kinds for kinds in combinations(KINDS, count) if not _fits(scene, i, kinds) & (others - {i})

@@ -1,4 +1,4 @@
-"""Sentences with the places of their noun phrases: grammars write marks around a phrase, `unmark` finds them."""
+"""Sentences that know where their noun phrases lie: grammars put marks around them, `unmark` finds them."""
 
 from __future__ import annotations
 

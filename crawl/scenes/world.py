@@ -1,4 +1,4 @@
-"""What a scene is: things of a shape, colour, texture and size, their places, and how they lie to each other."""
+"""What a scene is: things of a shape, colour, texture and size, and how they lie to each other."""
 
 from __future__ import annotations
 
@@ -59,6 +59,11 @@ class Thing:
         """The value of an attribute: `shape`, `colour`, `texture` or `size`."""
         value: str = getattr(self, kind)
         return value
+
+    def altered(self, kind: str, value: str) -> Thing:
+        """The same thing but for one attribute."""
+        looks = {name: self.has(name) for name in ("shape", "colour", "texture", "size")}
+        return Thing(**{**looks, kind: value}, box=self.box)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

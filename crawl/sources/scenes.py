@@ -1,0 +1,134 @@
+"""The demo's data: drawn scenes with captions in four languages and everything that is true of them.
+
+Scene `i` of a seed is a function of the seed and `i` alone: more scenes change no earlier one.
+
+`truth` of a sample, words in English:
+
+- `objects`: {box, name, attributes: [colour, texture, size]}, as `store.records.Sample` has them;
+- `relations`: [subject index, "left of" | "right of" | "above" | "below", object index], every clear one;
+- `graphs`: English caption id -> the phrases it states, by the rules of `crawl.scenes.english`;
+- `mentions`: caption id -> [object index, [start, end]], character spans without the article, all languages;
+- `questions`: {question, answer, lang, type}, see `crawl.scenes.questions`;
+- `entailments`: {text, label}, see `crawl.scenes.entailments`;
+- `expressions`: {text, object}, each true of that object alone.
+
+Captions `#en0`, `#de0`, `#fr0`, `#cs0` say the same; the last three translate the first. Numbers 1 to 5 of
+each language are independent of it and of each other.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from crawl.scenes.captions import say
+from crawl.scenes.entailments import make_entailments
+from crawl.scenes.expressions import make_expressions
+from crawl.scenes.questions import make_questions
+from crawl.scenes.text import Said
+from crawl.scenes.world import Scene, make_scene
+from crawl.source import Chunk, Row, Source
+from pipeline.stage import Params
+from store.records import Caption
+
+
+class ScenesParams(Params):
+    """Which scenes."""
+
+    count: int = Field(ge=1)
+    """How many."""
+    seed: int = Field(0, ge=0)
+    """Scenes of two seeds have nothing in common."""
+    fewest: int = Field(2, ge=2, le=6)
+    """Objects in a scene at the least."""
+    most: int = Field(6, ge=2, le=6)
+    """Objects in a scene at the most."""
+
+
+class Scenes(Source[ScenesParams]):
+    """Draws scenes."""
+
+    Params = ScenesParams
+
+    @property
+    def dataset(self) -> str:
+        """`scenes`."""
+        return "scenes"
+
+    def chunks(self, size: int, digest: Callable[[Path], str]) -> Iterator[Chunk]:
+        """Cut the numbers of the scenes into ranges."""
+        common = {"seed": self.params.seed, "fewest": self.params.fewest, "most": self.params.most}
+        for start in range(0, self.params.count, size):
+            stop = min(start + size, self.params.count)
+            yield Chunk(args={**common, "start": start, "stop": stop})
+
+    def rows(self, args: Mapping[str, Any]) -> Iterator[Row]:
+        """Draw one range."""
+        for index in range(args["start"], args["stop"]):
+            yield make_row(args["seed"], index, fewest=args["fewest"], most=args["most"])
+
+
+def make_row(seed: int, index: int, *, fewest: int = 2, most: int = 6) -> Row:
+    """Draw one scene and say everything about it."""
+    import numpy as np
+
+    from crawl.scenes.draw import draw, encode
+
+    def stream(name: str) -> random.Random:
+        return random.Random(f"scenes/{seed}/{index}/{name}")
+
+    scene = make_scene(stream("world"), fewest=fewest, most=most)
+    image = draw(stream("picture"), np.random.default_rng([seed, index]), scene)
+    row_id = f"{seed}-{index:06d}"
+    said = {
+        f"scenes/{row_id}#{lang}{number}": (lang, caption)
+        for lang, numbered in say(stream, scene).items()
+        for number, caption in numbered.items()
+    }
+    captions = tuple(
+        Caption(id=name, lang=lang, text=caption.text, translates=_original(name, lang))
+        for name, (lang, caption) in said.items()
+    )
+    truth = {
+        **scene_truth(scene),
+        **caption_truth({name: caption for name, (_, caption) in said.items()}),
+        "questions": make_questions(stream("questions"), scene),
+        "entailments": make_entailments(stream("entailments"), scene),
+        "expressions": make_expressions(stream("expressions"), scene),
+    }
+    return Row(id=row_id, image=encode(image), captions=captions, licence="CC0-1.0", truth=truth)
+
+
+def scene_truth(scene: Scene) -> dict[str, Any]:
+    """Objects and relations."""
+    return {
+        "objects": [
+            {
+                "box": list(thing.box),
+                "name": thing.shape,
+                "attributes": [thing.colour, thing.texture, thing.size],
+            }
+            for thing in scene.things
+        ],
+        "relations": [list(relation) for relation in scene.relations()],
+    }
+
+
+def caption_truth(said: Mapping[str, Said]) -> dict[str, Any]:
+    """Phrases of the English captions, and which words of any caption mean which object."""
+    return {
+        "graphs": {name: [list(phrase) for phrase in one.graph] for name, one in said.items() if one.graph},
+        "mentions": {
+            name: [[thing, [start, end]] for thing, start, end in one.mentions] for name, one in said.items()
+        },
+    }
+
+
+def _original(name: str, lang: str) -> str | None:
+    """The English caption that number 0 of another language translates."""
+    translated = lang != "en" and name.endswith(f"#{lang}0")
+    return name.replace(f"#{lang}0", "#en0") if translated else None
