@@ -30,7 +30,7 @@ def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
                     yield noun, attribute_name(tree, part), (part,)
                 for nested in tree.below(part, "compound", "amod") if dep != "amod" else ():
                     yield noun, attribute_name(tree, nested), (nested,)
-        elif dep == "nummod" and _counts(tree, noun, kid) or dep == "qmod":
+        elif (dep == "nummod" and _counts(tree, noun, kid)) or dep == "qmod":
             yield noun, tree.name(kid), (kid,)
         elif dep == "det" and tree.words[kid] in ("several", "many", "few"):
             yield noun, tree.words[kid], (kid,)

@@ -1,13 +1,13 @@
-"""Clauses: a verb with the objects that it is said of, whether finite, relative, participial or coordinated."""
+"""Clauses: a verb with what it is said of, whether finite, relative, participial or coordinated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from parse.lexicon import PARTICLES
 from parse.nouns import antecedents, is_object, objects_of
 from parse.tree import Tree
 
-_PARTICLES = frozenset("up down out off away around over back along apart together".split())
 _SUBJECTS = ("nsubj", "nsubjpass")
 
 
@@ -61,7 +61,7 @@ def _heads_clause(tree: Tree, token: int) -> bool:
 
 
 def _clause(tree: Tree, verb: int) -> Clause:
-    particles = [k for k in tree.below(verb, "prt", "advmod") if tree.words[k] in _PARTICLES and k > verb]
+    particles = [k for k in tree.below(verb, "prt", "advmod") if tree.words[k] in PARTICLES and k > verb]
     particles = [k for k in particles if tree.deps[k] == "prt" or k == verb + 1]
     lemma = tree.name(verb)
     be = lemma == "be"
@@ -69,7 +69,7 @@ def _clause(tree: Tree, verb: int) -> Clause:
     nouns = tree.below(verb, "attr", "oprd")
     subjects = subjects_of(tree, verb)
     if be and not subjects:
-        # `there is a dog`, `below the square is a star`, `this is a bridge`: the predicate is what is spoken of.
+        # `there is a dog`, `below it is a star`, `this is a bridge`: the predicate is spoken of.
         subjects = [thing for k in nouns for thing in objects_of(tree, k)]
         nouns = []
     adjectives = [k for k in tree.below(verb, "acomp", "oprd") if not tree.is_noun(k)]

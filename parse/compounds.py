@@ -1,38 +1,19 @@
-"""Words that act as one: `t-shirt`, `in front of`, `to the left of`, `a lot of`. Rewrites of the tree, in place."""
+"""Words that act as one (`t-shirt`, `in front of`, `a lot of`): rewrites of the tree, in place."""
 
 from __future__ import annotations
 
+from parse.lexicon import PREPOSITIONS, QUANTIFIERS, QUANTITIES
 from parse.tree import GONE, Tree
 
-_PREPOSITIONS = """
-in front of; in back of; in between; in addition to; in spite of; on top of; next to; close to; near to; adjacent to; out of; out from;
-outside of; inside of; instead of; because of; ahead of; across from; away from; along with; together with;
-up to; up on; due to; off of; such as; as of; prior to; in the midst of; at the side of=beside;
-to the left of; to the right of; on the left of=to the left of; on the right of=to the right of;
-at the left of=to the left of; at the right of=to the right of; left of=to the left of; right of=to the right of;
-to the left side of=to the left of; to the right side of=to the right of;
-on the left side of=to the left of; on the right side of=to the right of;
-on the left hand side of=to the left of; on the right hand side of=to the right of
-"""
 _SIDES = {"left": "to the left of", "right": "to the right of"}
-
-_QUANTITIES = frozenset(
-    "lot lots assortment number couple bunch handful series variety pair pairs dozen dozens ton tons kind type bit "
-    "form sort array plenty loads hundreds thousands multitude host collection trio majority amount".split()
-)
-_OF_THE = frozenset(
-    "some all both many several each most few none two three four five six seven eight nine ten".split()
-)
 
 
 def _table() -> dict[str, list[tuple[tuple[str, ...], str]]]:
     """Compounds by their first word, longest first."""
     table: dict[str, list[tuple[tuple[str, ...], str]]] = {}
-    for entry in _PREPOSITIONS.replace("\n", " ").split(";"):
-        form, _, name = entry.strip().partition("=")
+    for form, name in PREPOSITIONS.items():
         words = tuple(form.split())
-        if words:
-            table.setdefault(words[0], []).append((words, name or form))
+        table.setdefault(words[0], []).append((words, name))
     for forms in table.values():
         forms.sort(key=lambda form: -len(form[0]))
     return table
@@ -66,7 +47,7 @@ def join_words(tree: Tree) -> None:
 
 
 def join_prepositions(tree: Tree) -> None:
-    """Fold compound prepositions into their last word, which then governs the object and is called by the whole."""
+    """Fold a compound preposition into its last word, which governs the object and is called by the whole."""
     i = 0
     while i < len(tree):
         for words, name in _TABLE.get(tree.words[i], ()):
@@ -100,11 +81,11 @@ def promote_quantified(tree: Tree) -> None:
 
 def _is_quantity(tree: Tree, token: int, noun: int) -> bool:
     word = tree.words[token]
-    if word in _QUANTITIES:
+    if word in QUANTITIES:
         determined = any(tree.words[kid] in ("a", "an", "the") for kid in tree.below(token, "det"))
         return determined or word.endswith("s") or word == "plenty"
     definite = any(tree.words[kid] in ("the", "these", "those") for kid in tree.below(noun, "det"))
-    return word in _OF_THE and (definite or tree.tags[noun] == "PRP")
+    return word in QUANTIFIERS and (definite or tree.tags[noun] == "PRP")
 
 
 def _touch(tree: Tree, left: int, right: int) -> bool:
@@ -112,7 +93,7 @@ def _touch(tree: Tree, left: int, right: int) -> bool:
 
 
 def _climb(tree: Tree, first: int, last: int) -> int:
-    """The token in first..last whose head lies outside; the last such one, since English names end in their head."""
+    """The last token in first..last whose head lies outside: English compounds end in their head."""
     outside = [t for t in range(first, last + 1) if tree.is_root(t) or not first <= tree.heads[t] <= last]
     letters = [t for t in outside if tree.words[t] != "-"]
     return (letters or [last])[-1]

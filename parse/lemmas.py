@@ -6,12 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from parse.lexicon import PLURALS
+
 _VOWELS = "aeiou"
-_PLURALS = frozenset(
-    "binoculars briefs clothes glasses goggles headphones jeans leggings overalls pajamas pants people pliers "
-    "scissors series shorts species sunglasses suspenders swim-trunks tights tongs trousers trunks tweezers".split()
-)
-"""Nouns that name one thing by their plural; without `glasses` and their like `a man with glasses` drinks."""
 _IRREGULAR = {
     ("verb", "lying"): "lie",
     ("verb", "'s"): "be",
@@ -32,10 +29,15 @@ _IRREGULAR = {
     ("noun", "skis"): "ski",
 }
 _RULES = {
-    "noun": (("ies", "y"), ("men", "man"), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"),
-             ("ves", "f"), ("s", "")),
-    "verb": (("ies", "y"), ("ing", "e"), ("ing", ""), ("ed", "e"), ("ed", ""), ("es", ""), ("s", "")),
-}  # fmt: skip
+    "noun": [
+        ("ies", "y"),
+        ("men", "man"),
+        *((f"{e}es", e) for e in ("s", "x", "z", "ch", "sh")),
+        ("ves", "f"),
+        ("s", ""),
+    ],
+    "verb": [("ies", "y"), ("ing", "e"), ("ing", ""), ("ed", "e"), ("ed", ""), ("es", ""), ("s", "")],
+}
 _SINGLE = re.compile(r"(^|[^aeiou])[aeiouy][bdgklmnprtvz]$")
 
 
@@ -85,7 +87,7 @@ class Lemmatizer:
 
     def _noun(self, word: str) -> str:
         head, dash, tail = word.rpartition("-")
-        if word in _PLURALS or tail in _PLURALS:
+        if word in PLURALS or tail in PLURALS:
             return word
         if dash and tail:
             return head + dash + self._noun(tail)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from parse.lexicon import PEOPLE
 from parse.tree import GONE, Tree
 
 _PEOPLE = frozenset(("he", "she", "him", "her", "his", "hers", "himself", "herself", "who", "whom"))
 _THINGS = frozenset(("it", "its", "itself"))
 _MANY = frozenset(("they", "them", "their", "theirs", "themselves"))
-_PERSON = frozenset(
-    "man woman boy girl child kid person guy lady gentleman baby toddler player rider skier snowboarder surfer "
-    "skateboarder worker officer policeman chef cook bride groom couple batter catcher umpire pitcher mother father "
-    "dad mom son daughter brother sister teenager adult student teacher soldier farmer driver people".split()
-)
 _RELATIVE = ("WDT", "WP", "WP$")
 
 
@@ -67,7 +63,7 @@ def referent(tree: Tree, pronoun: int) -> int | None:
         plural = [t for t in candidates if tree.tags[t].endswith("S") or tree.below(t, "conj")]
         return next(iter(plural or candidates), None)
     singular = [t for t in candidates if not tree.tags[t].endswith("S")]
-    person = [t for t in singular if tree.name(t) in _PERSON]
+    person = [t for t in singular if tree.name(t) in PEOPLE]
     if word in _THINGS:
         return next((t for t in singular if t not in person), next(iter(singular), None))
     return next(iter(person or singular), None)

@@ -11,8 +11,6 @@ from parse.tree import GONE, Tree
 Fact = tuple[int, str, int, tuple[int, ...]]
 """The subject's token, the relation, the object's token, the tokens that say so."""
 
-_NOT_RELATIONS = frozenset(("of which", "in which"))
-
 
 def relations(tree: Tree, clauses: list[Clause]) -> Iterator[Fact]:
     """Every relation in the caption; objects by token."""
@@ -64,7 +62,7 @@ def _sharing(tree: Tree, noun: int, prep: int) -> list[int]:
 
 
 def prepositional(tree: Tree, prep: int) -> Iterator[tuple[str, tuple[int, ...], int]]:
-    """(name, tokens, object) for every object below a preposition, `out` + `of` and `on` and `near` included."""
+    """(name, tokens, object) for every object below a preposition; `out` + `of` and `on` and `near` too."""
     for part in [prep, *(k for k in tree.conjuncts(prep)[1:] if tree.tags[k] in ("IN", "TO", "RP"))]:
         own = tree.names.get(part, tree.words[part])
         tokens = (part,)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from parse.lexicon import COLOURS, NOT_SUBJECTS
 from parse.tree import GONE, Tree
 
 _NOMINAL = ("nsubj", "nsubjpass", "dobj", "pobj", "attr", "conj", "appos", "ROOT")
-_COLOURS = frozenset(
-    "beige black blond blonde blue bronze brown crimson cream cyan gold golden gray green grey lavender magenta "
-    "maroon navy olive orange pink purple red silver tan teal turquoise violet white yellow".split()
-)
-_NOT_SUBJECTS = frozenset("there here then now not also just only still".split())
+_NOMINALISED = ("other", "same", "front", "such", "own")
+"""Adjectives that stand for a noun and name nothing."""
 
 
 def repair(tree: Tree) -> None:
@@ -27,17 +25,14 @@ def repair(tree: Tree) -> None:
 
 def _verb_with_subject(tree: Tree, token: int) -> None:
     """`a cross lies/NNS above`: what has a subject and no copula is a verb."""
-    if (
-        tree.tags[token] in ("NN", "NNS")
-        and tree.below(token, "nsubj")
-        and not tree.below(token, "cop", "aux", "det")
-    ):
-        if tree.below(token, "prep", "dobj"):
-            tree.tags[token] = "VBZ" if tree.words[token].endswith("s") else "VBP"
+    if tree.tags[token] not in ("NN", "NNS") or tree.below(token, "cop", "aux", "det"):
+        return
+    if tree.below(token, "nsubj") and tree.below(token, "prep", "dobj"):
+        tree.tags[token] = "VBZ" if tree.words[token].endswith("s") else "VBP"
 
 
 def _noun_as_verb(tree: Tree, token: int) -> None:
-    """`a tall building/VBG`, `a suit and tie/VB`: what has a determiner, or is coordinated with a noun, is one."""
+    """`a tall building/VBG`, `a suit and tie/VB`: what has a determiner, or is one of several nouns, is one."""
     if not tree.is_verb(token) or tree.deps[token] not in _NOMINAL:
         return
     if tree.below(token, "nsubj", "nsubjpass", "aux", "auxpass", "dobj", "expl"):
@@ -74,7 +69,7 @@ def _missing_subject(tree: Tree, token: int) -> None:
         "compound",
     ):
         return
-    if tree.below(token, "nsubj", "nsubjpass", "expl", "csubj") or tree.words[before] in _NOT_SUBJECTS:
+    if tree.below(token, "nsubj", "nsubjpass", "expl", "csubj") or tree.words[before] in NOT_SUBJECTS:
         return
     if not tree.words[before].endswith("ly"):
         tree.deps[before] = "nsubj"
@@ -91,7 +86,7 @@ def _covered_by(tree: Tree, token: int) -> None:
 
 
 def _fronted_participle(tree: Tree, token: int) -> None:
-    """`rotating/ROOT door between windows`: a caption that opens with a participle and a bare noun is about the noun."""
+    """`rotating/ROOT door between windows`: a caption that opens with a participle is about its bare noun."""
     if token != 0 or tree.tags[token] not in ("VBG", "VBN", "VBD") or tree.deps[token] != "ROOT":
         return
     things = tree.below(token, "dobj")
@@ -121,11 +116,7 @@ def _preposition_as_root(tree: Tree, token: int) -> None:
 
 def _adjective_as_noun(tree: Tree, token: int) -> None:
     """`on counter/JJ`: what a preposition or verb governs is a noun, colours aside (`a woman in white`)."""
-    if (
-        tree.tags[token] == "JJ"
-        and tree.deps[token] in ("pobj", "dobj")
-        and tree.words[token] not in _COLOURS
-    ):
+    if tree.tags[token] == "JJ" and tree.deps[token] in ("pobj", "dobj") and tree.words[token] not in COLOURS:
         if tree.words[token] not in ("other", "same", "front", "such", "own"):
             tree.tags[token] = "NN"
 
@@ -144,7 +135,7 @@ def _stacked_adjectives(tree: Tree, token: int) -> None:
 
 def _colour_as_head(tree: Tree, token: int) -> None:
     """`silver/ROOT hydrant/amod`: a colour before a word is not what that word describes."""
-    if tree.words[token] in _COLOURS and tree.is_noun(token) and tree.deps[token] != "compound":
+    if tree.words[token] in COLOURS and tree.is_noun(token) and tree.deps[token] != "compound":
         following = [
             k
             for k in tree.below(token, "amod", "appos", "acl")
@@ -162,13 +153,14 @@ def _colour_as_head(tree: Tree, token: int) -> None:
 def _list(tree: Tree, token: int) -> None:
     """`a cross, a circle and a star`: an apposition that a conjunction continues is a list."""
     head = tree.heads[token]
-    if tree.deps[token] == "appos" and tree.is_noun(token) and (tree.below(token, "cc", "conj", "appos")):
-        if any(tree.words[k] == "," for k in range(head + 1, token)):
-            tree.deps[token] = "conj"
+    if tree.deps[token] != "appos" or not tree.is_noun(token) or not tree.below(token, "cc", "conj", "appos"):
+        return
+    if any(tree.words[k] == "," for k in range(head + 1, token)):
+        tree.deps[token] = "conj"
 
 
 def _inversion(tree: Tree, token: int) -> None:
-    """`above/prep the square/nsubj is a star/attr`: a fronted preposition governs the noun that follows it."""
+    """`above/prep the square/nsubj is a star/attr`: a fronted preposition governs the noun behind it."""
     if (
         tree.deps[token] not in ("prep", "advmod")
         or tree.tags[token] != "IN"

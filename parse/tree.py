@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 GONE = "gone"
 """Label of a token that a rewrite has folded into its head: it names nothing of its own."""
 
+_CODES = 2**64
+"""spaCy's string codes are unsigned; heads, in the same array, are not."""
+_NAMES: dict[int, str] = {}
+"""Tags and labels by code; the codes are digests of the strings, the same in every pipeline."""
+
 
 @dataclass(slots=True)
 class Tree:
@@ -44,13 +49,18 @@ class Tree:
 
     @classmethod
     def of(cls, doc: Doc, lemmatizer: Lemmatizer) -> Tree:
-        """Copy a parsed spaCy document."""
+        """Copy a parsed spaCy document by whole columns: a Token for every word costs more than the rules."""
+        from spacy.attrs import DEP, HEAD, IDX, LENGTH, LOWER, TAG
+
+        columns = doc.to_array([LOWER, TAG, DEP, HEAD, IDX, LENGTH]).reshape(len(doc), 6).astype("int64")
+        lower, tag, dep, head, start, length = columns.T.tolist()
+        text = doc.vocab.strings.__getitem__
         return cls(
-            words=[token.lower_ for token in doc],
-            tags=[token.tag_ for token in doc],
-            deps=[token.dep_ for token in doc],
-            heads=[token.head.i for token in doc],
-            spans=[(token.idx, token.idx + len(token)) for token in doc],
+            words=[text(code % _CODES) for code in lower],
+            tags=[_NAMES.get(code) or _NAMES.setdefault(code, text(code % _CODES)) for code in tag],
+            deps=[_NAMES.get(code) or _NAMES.setdefault(code, text(code % _CODES)) for code in dep],
+            heads=[token + offset for token, offset in enumerate(head)],
+            spans=[(first, first + size) for first, size in zip(start, length, strict=True)],
             lemmatizer=lemmatizer,
         )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PARSED, ALIGNED, NONE = "parsed", "aligned", "none"
-"""How a caption came by its phrases: its own parse, the parse of the caption that it translates, not at all."""
+"""How a caption came by its phrases: its own parse, that of the caption it translates, not at all."""
 
 PHRASES = ".parquet"
 """Ending of a phrase table in an artifact."""
@@ -151,15 +151,10 @@ class ConceptVocabulary:
         """
         data = _read(path)
         try:
-            concepts = {int(number): tuple(words) for number, words in data["concepts"].items()}
-            counts = {int(number): int(count) for number, count in data["counts"].items()}
-            if sorted(concepts) != list(range(len(concepts))) or (
-                counts and sorted(counts) != sorted(concepts)
-            ):
-                raise ValueError("its ids are not 0, 1, 2, ...")
+            concepts, counts = data["concepts"], data["counts"]
             return cls(
-                concepts=tuple(_checked(concepts[number]) for number in range(len(concepts))),
-                counts=tuple(counts[number] for number in range(len(counts))),
+                concepts=tuple(_checked(tuple(concepts[str(number)])) for number in range(len(concepts))),
+                counts=tuple(int(counts[str(number)]) for number in range(len(concepts))) if counts else (),
                 sentences=int(data["sentences"]),
                 minimum_count=int(data["minimum_count"]),
             )

@@ -1,0 +1,33 @@
+"""Word lists that rules of English grammar need, from data/english.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+_DATA = json.loads((Path(__file__).parent / "data" / "english.json").read_text("utf-8"))
+
+PLURALS = frozenset[str](_DATA["plurals"])
+"""Nouns that name one thing by their plural; without `glasses` a man with glasses would carry drinks."""
+
+PARTICLES = frozenset[str](_DATA["particles"])
+"""Adverbs that belong to the verb before them: `hold up`."""
+
+QUANTITIES = frozenset[str](_DATA["quantities"])
+"""Nouns that say how much of another one: `a lot of dogs`. Those that name a thing (`group`) are not here."""
+
+QUANTIFIERS = frozenset[str](_DATA["quantifiers"])
+"""Words that pick from a definite set: `two of the dogs`."""
+
+PREPOSITIONS: Mapping[str, str] = _DATA["prepositions"]
+"""Compound prepositions, and what each is called: `left of` is `to the left of`."""
+
+PEOPLE = frozenset[str](_DATA["people"])
+"""Nouns that `he` and `she` can mean, and `it` can not."""
+
+COLOURS = frozenset[str](_DATA["colours"])
+"""Adjectives that taggers take for nouns."""
+
+NOT_SUBJECTS = frozenset[str](_DATA["not_subjects"])
+"""Adverbs before a verb that are not its subject mistagged."""
