@@ -28,19 +28,11 @@ def bar_chart(
     """
     pairs = list(items.items() if isinstance(items, Mapping) else items)
     top = max((value for _, value in pairs), default=0) or 1
-    rows = [
-        element(
-            "tr",
-            element("th", label, scope="row", title=label),
-            element(
-                "td", _strip([(value / top, "s1", f"{label}: {number(value)} {unit}".strip())]), class_="bar"
-            ),
-            element("td", f"{number(value)} {unit}".strip(), class_="n"),
-        )
-        for label, value in pairs
-    ]
-    head = [element("caption", title)] if title else []
-    return element("table", *head, element("tbody", *rows), class_="bars")
+    lines = []
+    for label, value in pairs:
+        shown = f"{number(value)} {unit}".strip()
+        lines.append((label, _strip([(value / top, "s1", f"{label}: {shown}")]), shown))
+    return _bars(lines, title=title)
 
 
 def stacked_bar(
@@ -170,6 +162,58 @@ def line_chart(
     return _figure(title, f"{title or 'lines'}: {ends}", shapes, legend=legend)
 
 
+def timeline(rows: Mapping[str, Sequence[tuple[float, float]]], *, title: str = "") -> Markup:
+    """When each row was at work, on one axis of seconds; stretches in which nothing ran are left out.
+
+    Args:
+        rows: name -> (start, end) of each piece of work, in seconds on any common clock.
+    """
+    spans = sorted(span for pieces in rows.values() for span in pieces)
+    busy: list[list[float]] = []
+    for start, end in spans:
+        if busy and start <= busy[-1][1] + 1:
+            busy[-1][1] = max(busy[-1][1], end)
+        else:
+            busy.append([start, end])
+    total = sum(end - start for start, end in busy) or 1
+
+    def at(time: float) -> float:
+        return sum(min(time, end) - start for start, end in busy if time > start) / total
+
+    lines = []
+    for name, pieces in rows.items():
+        shapes = [
+            element(
+                "rect",
+                element("title", f"{name}: {number(end - start)} s"),
+                x=_f(at(start) * 1000),
+                y=0,
+                width=_f(max(1.5, (at(end) - at(start)) * 1000 - 0.5)),
+                height=10,
+                class_=f"s1{' odd' if i % 2 else ''}",
+            )
+            for i, (start, end) in enumerate(sorted(pieces))
+        ]
+        wall = sum(end - start for start, end in pieces)
+        lines.append((name, _drawing(f"{name} at work", shapes), f"{number(wall)} s"))
+    return _bars(lines, title=f"{title} ({number(round(total, 1))} s)".strip())
+
+
+def _bars(lines: Sequence[tuple[str, Markup, str]], *, title: str) -> Markup:
+    """Rows of label, bar, value."""
+    rows = [
+        element(
+            "tr",
+            element("th", label, scope="row", title=label),
+            element("td", bar, class_="bar"),
+            element("td", value, class_="n"),
+        )
+        for label, bar, value in lines
+    ]
+    head = [element("caption", title)] if title else []
+    return element("table", *head, element("tbody", *rows), class_="bars")
+
+
 def _figure(
     title: str, spoken: str, shapes: Sequence[Markup], *, note: str = "", legend: Markup | None = None
 ) -> Markup:
@@ -217,9 +261,14 @@ def _strip(parts: Sequence[tuple[float, str, str]]) -> Markup:
             )
         )
         at += share
+    return _drawing("; ".join(tip for _, _, tip in parts), shapes)
+
+
+def _drawing(spoken: str, shapes: Sequence[Markup]) -> Markup:
+    """A strip of shapes on a scale of 1000 by 10 that stretches with its place."""
     return element(
         "svg",
-        element("title", "; ".join(tip for _, _, tip in parts)),
+        element("title", spoken),
         *shapes,
         viewBox="0 0 1000 10",
         preserveAspectRatio="none",

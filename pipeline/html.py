@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.charts import bar_chart, histogram, line_chart, stacked_bar
+from pipeline.charts import bar_chart, histogram, line_chart, stacked_bar, timeline
 from pipeline.markup import Markup, element, escape, join, number
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "picture",
     "stacked_bar",
     "table",
+    "timeline",
 ]
 
 

@@ -20,6 +20,7 @@ from pipeline.html import (
     number,
     page,
     table,
+    timeline,
 )
 from pipeline.report_results import Result, headlines, read_results, result_tables
 from pipeline.report_stage import (
@@ -144,7 +145,22 @@ def _overview(nodes: Sequence[ReportNode]) -> Markup:
             ]
         )
     headers = ["node", "state", "shards", "in", "ok", "failed", "seconds of work", "rate", "digest"]
-    return table(headers, rows, empty="no stage is configured", align="llrrrrrrl")
+    listed = table(headers, rows, empty="no stage is configured", align="llrrrrrrl")
+    spans = {node.name: _spans(node) for node in nodes}
+    spans = {name: pieces for name, pieces in spans.items() if pieces}
+    if not spans:
+        return listed
+    return listed + timeline(spans, title="When each node was at work, each block a shard")
+
+
+def _spans(node: ReportNode) -> list[tuple[float, float]]:
+    """Start and end of the work on each shard, in seconds since the epoch, where the records say."""
+    spans = []
+    for shard in node.artifact.manifest.shards if node.artifact else ():
+        start, seconds = shard.made.get("started"), shard.made.get("seconds")
+        if isinstance(start, int | float) and isinstance(seconds, int | float):
+            spans.append((float(start), float(start) + float(seconds)))
+    return spans
 
 
 def _link(node: ReportNode) -> Markup:

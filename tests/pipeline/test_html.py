@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import html
-from pipeline.charts import bar_chart, histogram, line_chart, stacked_bar
+from pipeline.charts import bar_chart, histogram, line_chart, stacked_bar, timeline
 from pipeline.html import Box, Markup, Section, escape, page
 from pipeline.stats import Histogram
 
@@ -73,6 +74,7 @@ def every_piece(text: str) -> list[Markup]:
         bar_chart({text: 1.0}, title=text, unit=text),
         stacked_bar([(text, 1.0)], title=text, unit=text),
         histogram(data, title=text, unit=text),
+        timeline({text: [(0.0, 2.0)]}, title=text),
         line_chart({text: [(0, 1), (1, 2)]}, title=text, x_label=text),
         Markup(page(text, [Section(text, "", (Section(text, "", note=text),))], subtitle=text)),
     ]
@@ -241,6 +243,17 @@ def test_stacked_bar_parts_add_up_to_the_width():
     rects = drawing.findall("rect")
     assert [r.get("class") for r in rects] == ["ok", "bad"]
     assert sum(float(r.get("width")) for r in rects) == pytest.approx(1000)
+
+
+def test_timeline_leaves_idle_time_out():
+    text = timeline({"a": [(0, 10), (1000, 1010)], "b": [(10, 20)]})
+    bars = [
+        [r.get("x") for r in ET.fromstring(part + "</svg>").findall("rect")]
+        for part in re.findall("<svg.*?(?=</svg>)", text)
+    ]
+    assert bars == [["0", "666.67"], ["333.33"]]
+    assert "20 s" in text
+    assert "10 s" in text
 
 
 def test_equal_arguments_make_equal_bytes():

@@ -84,6 +84,7 @@ def make_artifact(
                 files=tuple(_file(path) for path in own),
                 stats=stats.to_json(),
                 failures=f"{name}.failures.parquet" if name in (failures or {}) else "",
+                made={"started": 1000.0 + 5 * len(records), "seconds": 4.0},
             )
         )
     manifest = Manifest(
