@@ -147,17 +147,20 @@ def _draw_thing(rng: random.Random, canvas: Image.Image, thing: Thing) -> None:
         _stripes(rng, paint, shade)
     elif thing.texture == "dotted":
         _dots(rng, paint, shade)
-    _rim(paint, thing.shape, base)
+    paint.paste(base, mask=_rim(thing.shape, width, height))
     canvas.paste(
         paint.resize((width, height), Image.Resampling.BOX), (x1, y1), mask(thing.shape, width, height)
     )
 
 
-def _rim(paint: Image.Image, shape: str, colour: Colour) -> None:
-    """Keep the edge whole, which pale dots and stripes would nibble at."""
-    right, bottom = paint.width - 1, paint.height - 1
+@cache
+def _rim(shape: str, width: int, height: int) -> Image.Image:
+    """The edge of a shape, which stays whole: pale dots and stripes would nibble at it."""
+    right, bottom = width * FINE - 1, height * FINE - 1
+    rim = Image.new("L", (right + 1, bottom + 1))
     corners = [(x * right, y * bottom) for x, y in outline(shape)]
-    ImageDraw.Draw(paint).line([*corners, corners[0]], fill=colour, width=3 * FINE, joint="curve")
+    ImageDraw.Draw(rim).line([*corners, corners[0]], fill=255, width=3 * FINE, joint="curve")
+    return rim
 
 
 def _period(paint: Image.Image, *, least: int) -> int:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crawl.scenes.captions import say
 from crawl.scenes.entailments import make_entailments
@@ -39,14 +39,20 @@ from store.records import Caption
 class ScenesParams(Params):
     """Which scenes."""
 
-    count: int = Field(ge=1)
-    """How many."""
+    count: int = Field(ge=1, json_schema_extra={"keyed": False})
+    """How many. No part of a key, as each shard has its own range: more scenes keep the shards there are."""
     seed: int = Field(0, ge=0)
     """Scenes of two seeds have nothing in common."""
     fewest: int = Field(2, ge=2, le=6)
     """Objects in a scene at the least."""
     most: int = Field(6, ge=2, le=6)
     """Objects in a scene at the most."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ScenesParams:
+        if self.fewest > self.most:
+            raise ValueError(f"fewest ({self.fewest}) is more than most ({self.most})")
+        return self
 
 
 class Scenes(Source[ScenesParams]):
