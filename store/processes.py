@@ -4,59 +4,66 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-T = TypeVar("T")
 
-_forks = 0
+class Closable(Protocol):
+    """What can be closed: a file, a map, a store's file."""
+
+    def close(self) -> Any:
+        """Give the resource back; a second call does nothing."""
+
+
+T = TypeVar("T", bound=Closable)
+
 _lock = threading.RLock()
-_inherited: list[Any] = []
-"""Handles of a parent process: kept, since closing them in a child could touch what the parent uses."""
+_alive: weakref.WeakSet[PerProcess[Any]] = weakref.WeakSet()
 
 
 class PerProcess(Generic[T]):
-    """A value made at first use in each process, such as an open file; not carried over by fork."""
+    """A handle opened at first use in each process and closed in a child that inherits it by fork."""
 
     def __init__(self, open_: Callable[[], T]) -> None:
         self._open = open_
-        self._owner: tuple[int, int] | None = None
-        self._value: T
+        self._owner = 0
+        self._value: T | None = None
+        _alive.add(self)
 
     def get(self) -> T:
-        """The value of this process.
+        """The handle of this process.
 
         Raises:
             Exception: whatever opening raises.
         """
-        if self._owner != (os.getpid(), _forks):
-            self._renew()
-        return self._value
-
-    def drop(self) -> T | None:
-        """Forget the value of this process and return it for closing; None where there is none."""
-        mine = self._owner == (os.getpid(), _forks)
-        self._owner = None
-        return self.__dict__.pop("_value") if mine else None
-
-    def _renew(self) -> None:
+        value = self._value
+        if value is not None and self._owner == os.getpid():
+            return value
         with _lock:
-            if self._owner == (os.getpid(), _forks):
-                return
-            if self._owner is not None:
-                _inherited.append(self._value)
-            self._value = self._open()
-            self._owner = (os.getpid(), _forks)
+            if self._value is None or self._owner != os.getpid():
+                self.inherited()
+                self._value = self._open()
+                self._owner = os.getpid()
+            return self._value
+
+    def forget(self) -> None:
+        """Let go of the handle; it is closed when nobody else uses it."""
+        self._value = None
+
+    def inherited(self) -> None:
+        """Close a handle that was opened by the parent process."""
+        if self._value is not None:
+            self._value.close()
+            self._value = None
 
 
 def _after_fork() -> None:
-    """Make a child see that it is not its parent, even where process ids are used again.
-
-    A new lock, too: a thread that the child does not have may hold the old one for ever.
-    """
-    global _forks, _lock
-    _forks += 1
+    """Start the child without its parent's handles, and with a lock that no lost thread can hold."""
+    global _lock
     _lock = threading.RLock()
+    for each in list(_alive):
+        each.inherited()
 
 
 os.register_at_fork(after_in_child=_after_fork)

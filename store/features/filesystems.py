@@ -1,0 +1,52 @@
+"""Which file system a path lies on: memory-mapped stores and network mounts do not go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from store.errors import UserError
+
+NETWORK = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs"))
+NETWORK_FUSE = frozenset(("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.glusterfs"))
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def file_system(path: Path, mounts: str | None = None) -> str:
+    """The type of the file system below `path` (`ext4`, `nfs4`), or "" where it cannot be told.
+
+    Args:
+        mounts: text of `/proc/self/mountinfo`; read when None.
+    """
+    if mounts is None:
+        if not _MOUNTS.exists():
+            return ""
+        mounts = _MOUNTS.read_text("utf-8", "surrogateescape")
+    resolved = path.resolve()
+    found, depth = "", -1
+    for line in mounts.splitlines():
+        fields, _, rest = line.partition(" - ")
+        point = Path(_unescape(fields.split()[4]))
+        # A later mount on the same point hides an earlier one.
+        if len(point.parts) >= depth and (resolved == point or point in resolved.parents):
+            found, depth = rest.split()[0], len(point.parts)
+    return found
+
+
+def refuse_network(path: Path, mounts: str | None = None) -> None:
+    """Refuse a path on a network mount: page faults there hang without an error when the server does.
+
+    Raises:
+        UserError: it is one.
+    """
+    kind = file_system(path, mounts)
+    if kind in NETWORK | NETWORK_FUSE:
+        raise UserError(
+            f"{path} lies on a network file system ({kind}), where a memory-mapped store can hang",
+            "copy it to a local disk, or open it with allow_network=True",
+        )
+
+
+def _unescape(field: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, char)
+    return field

@@ -1,0 +1,168 @@
+"""What a stored record consists of, and its bytes: raw little-endian arrays behind a small header.
+
+    header   64 bytes: magic "BSR1", crc32 of the arrays in order (uint32), number of rows n (uint32), zeros
+    arrays   in the order of the layout, each from a multiple of 64 bytes on
+
+Nothing in the bytes says what the arrays are: the layout is written once, in the metadata of the file.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from store.errors import CorruptError, DataError
+
+ALIGN = 64
+_HEADER = struct.Struct("<4sII")
+_MAGIC = b"BSR1"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One array of a record.
+
+    Attributes:
+        name: its name.
+        dtype: numpy's code, little-endian (`<f2`).
+        shape: shape of one row.
+        ragged: whether a record has n such rows, or exactly one.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] = ()
+    ragged: bool = True
+
+    def full_shape(self, n: int) -> tuple[int, ...]:
+        """Shape of the array in a record of `n` rows."""
+        return (n, *self.shape) if self.ragged else self.shape
+
+    def size(self, n: int) -> int:
+        """Bytes of the array in a record of `n` rows."""
+        return int(np.prod(self.full_shape(n), dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The arrays of every record in a store.
+
+    Attributes:
+        kind: what the records are (`regions`).
+        fields: the arrays, in order.
+    """
+
+    kind: str
+    fields: tuple[Field, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        fields = [[field.name, field.dtype, list(field.shape), field.ragged] for field in self.fields]
+        return {"kind": self.kind, "fields": fields}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Layout:
+        """The inverse of `to_json`."""
+        fields = (Field(name, dtype, tuple(shape), ragged) for name, dtype, shape, ragged in data["fields"])
+        return cls(data["kind"], tuple(fields))
+
+    def rows(self, arrays: Mapping[str, NDArray[Any]]) -> int:
+        """Number of rows of a record.
+
+        Raises:
+            DataError: arrays missing or of wrong shape or type.
+        """
+        counts = {len(arrays[field.name]) for field in self.fields if field.ragged and field.name in arrays}
+        n = max(counts, default=0)
+        for field in self.fields:
+            array = arrays.get(field.name)
+            wanted = field.full_shape(n)
+            if array is None or array.shape != wanted or array.dtype != np.dtype(field.dtype):
+                got = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
+                raise DataError(f"{field.name} must be {np.dtype(field.dtype)} {list(wanted)}, not {got}")
+        return n
+
+
+def encode(layout: Layout, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of a record.
+
+    Raises:
+        DataError: arrays missing or of wrong shape or type.
+    """
+    n = layout.rows(arrays)
+    payload = [arrays[field.name].tobytes() for field in layout.fields]
+    parts = [_HEADER.pack(_MAGIC, _crc(payload), n).ljust(ALIGN, b"\0")]
+    for data in payload[:-1]:
+        parts += [data, bytes(-len(data) % ALIGN)]
+    return b"".join([*parts, payload[-1]])
+
+
+def decode(layout: Layout, data: Any, what: str) -> Arrays:
+    """The arrays of a record, copied out of `data` so that they outlive it.
+
+    Args:
+        data: bytes, or a view into a memory map.
+        what: file and key, for the message.
+
+    Raises:
+        CorruptError: wrong magic, wrong length or wrong checksum.
+    """
+    arrays, crc = split(layout, np.array(np.frombuffer(data, np.uint8)), what)
+    require_checksum(layout, arrays, crc, what)
+    return arrays
+
+
+def split(layout: Layout, raw: NDArray[np.uint8], what: str) -> tuple[Arrays, int]:
+    """The arrays of a record as views of its bytes, and the crc32 that they should have.
+
+    Raises:
+        CorruptError: wrong magic or wrong length.
+    """
+    if len(raw) < ALIGN:
+        raise CorruptError(f"{what}: a record of {len(raw)} bytes")
+    magic, crc, n = _HEADER.unpack(raw[: _HEADER.size].tobytes())
+    if magic != _MAGIC:
+        raise CorruptError(f"{what} is no record: it starts with {magic!r}")
+    arrays: Arrays = {}
+    at = end = ALIGN
+    for field in layout.fields:
+        end = at + field.size(n)
+        if end > len(raw):
+            raise CorruptError(f"{what}: the record is cut short at {field.name}")
+        arrays[field.name] = raw[at:end].view(field.dtype).reshape(field.full_shape(n))
+        at = end + -end % ALIGN
+    if end != len(raw):
+        raise CorruptError(f"{what}: {len(raw) - end} bytes too many")
+    return arrays, crc
+
+
+def checksum(layout: Layout, arrays: Mapping[str, NDArray[Any]]) -> int:
+    """crc32 over the bytes of the arrays, in order; the arrays must be contiguous."""
+    return _crc([arrays[field.name].reshape(-1).view(np.uint8) for field in layout.fields])
+
+
+def require_checksum(layout: Layout, arrays: Mapping[str, NDArray[Any]], crc: int, what: str) -> None:
+    """Compare the arrays with the crc32 that was stored with them.
+
+    Raises:
+        CorruptError: they differ.
+    """
+    if checksum(layout, arrays) != crc:
+        raise CorruptError(
+            f"{what}: the record's checksum does not match", "the file is damaged; a run rebuilds its shard"
+        )
+
+
+def _crc(parts: list[Any]) -> int:
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return crc

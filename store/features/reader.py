@@ -1,0 +1,223 @@
+"""Read feature stores: one shard's file or a whole artifact, by key."""
+
+from __future__ import annotations
+
+import resource
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from store.errors import CorruptError, DataError
+from store.features.backends import StoreFile, open_file
+from store.features.filesystems import refuse_network
+from store.features.index import INDEX, Index
+from store.features.regions import KIND, from_arrays
+from store.processes import PerProcess
+from store.records import Regions
+
+
+class FeatureStore(Protocol):
+    """Regions by key. May be used after a fork and sent to another process: each opens its own files."""
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What all records share: dim, posteriors, format (`lmdb`, `hdf5`), and what the writer was told."""
+
+    def __getitem__(self, key: str) -> Regions:
+        """The regions of one image.
+
+        Raises:
+            KeyError: no such key.
+            CorruptError: its record is damaged.
+        """
+
+    def read_many(self, keys: Sequence[str]) -> list[Regions]:
+        """The regions of several images, in the order asked; read in the order on disk."""
+
+    def keys(self) -> Iterator[str]:
+        """All keys, ascending by their UTF-8 bytes within each shard, shards by name."""
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __contains__(self, key: object) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+
+def open_store(path: Path, *, allow_network: bool = False) -> FeatureStore:
+    """Open the store of one shard, or of an artifact by its folder (with an index, or with one store alone).
+
+    Args:
+        allow_network: accept a network file system.
+
+    Raises:
+        CorruptError: nothing there that is a feature store.
+        UserError: the path lies on a network file system.
+    """
+    if not allow_network:
+        refuse_network(path)
+    store: FeatureStore
+    if not path.is_dir():
+        store = FileStore(path)
+    elif (path / INDEX).exists():
+        store = FolderStore(path)
+    else:
+        store = FileStore(_alone(path))
+    len(store)  # opens it, so that what is wrong is said here
+    return store
+
+
+def _alone(folder: Path) -> Path:
+    files = sorted(file for file in folder.iterdir() if file.suffix in (".lmdb", ".h5"))
+    if len(files) != 1:
+        raise CorruptError(
+            f"{folder} holds {len(files)} feature stores and no {INDEX}", "run the stage that makes it again"
+        )
+    return files[0]
+
+
+class FileStore:
+    """One shard's store; see FeatureStore."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = PerProcess(lambda: _open_regions(path))
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        return _public(self._file.get().meta, self.path)
+
+    def __getitem__(self, key: str) -> Regions:
+        file = self._file.get()
+        row = file.find(key)
+        arrays = None if row is None else file.read(key, row)
+        if arrays is None:
+            raise KeyError(key)
+        return from_arrays(arrays)
+
+    def read_many(self, keys: Sequence[str]) -> list[Regions]:
+        found = {key: self[key] for key in sorted(set(keys))}
+        return [found[key] for key in keys]
+
+    def keys(self) -> Iterator[str]:
+        return self._file.get().keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return self.keys()
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._file.get().find(key) is not None
+
+    def __len__(self) -> int:
+        return len(self._file.get())
+
+    def __reduce__(self) -> tuple[type[FileStore], tuple[Path]]:
+        return type(self), (self.path,)
+
+
+class FolderStore:
+    """A whole artifact's stores behind its key index; see FeatureStore."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open = PerProcess(lambda: _Folder(path))
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        index = self._open.get().index
+        return _public(index.meta, Path(index.files[0])) if index.files else {}
+
+    def __getitem__(self, key: str) -> Regions:
+        return self.read_many([key])[0]
+
+    def read_many(self, keys: Sequence[str]) -> list[Regions]:
+        folder = self._open.get()
+        places = []
+        for key in keys:
+            place = folder.index.find(key)
+            if place is None:
+                raise KeyError(key)
+            places.append((place, key))
+        found = {key: folder.read(place, key) for place, key in sorted(set(places))}
+        return [found[key] for key in keys]
+
+    def keys(self) -> Iterator[str]:
+        folder = self._open.get()
+        for number in range(len(folder.index.files)):
+            yield from folder.file(number).keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return self.keys()
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._open.get().index.find(key) is not None
+
+    def __len__(self) -> int:
+        return len(self._open.get().index)
+
+    def __reduce__(self) -> tuple[type[FolderStore], tuple[Path]]:
+        return type(self), (self.path,)
+
+
+class _Folder:
+    """The index and the files that one process has open, the least recently used closed beyond a limit."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.index = Index(path / INDEX)
+        self._files: OrderedDict[int, StoreFile] = OrderedDict()
+        self._limit = max(8, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+
+    def file(self, number: int) -> StoreFile:
+        """The open store of one shard.
+
+        Raises:
+            CorruptError: missing or damaged.
+        """
+        file = self._files.get(number)
+        if file is None:
+            file = self._files[number] = _open_regions(self.path / self.index.files[number])
+            if len(self._files) > self._limit:
+                # Dropped, not closed: another thread may be reading from it; the last reference closes it.
+                self._files.popitem(last=False)
+        else:
+            self._files.move_to_end(number)
+        return file
+
+    def read(self, place: tuple[int, int], key: str) -> Regions:
+        """The record at a place that the index names.
+
+        Raises:
+            CorruptError: another one lies there, or it is damaged.
+        """
+        number, row = place
+        if number >= len(self.index.files):
+            raise CorruptError(
+                f"{self.index.path}: '{key}' in a file that is not listed", "a run rebuilds it"
+            )
+        arrays = self.file(number).read(key, row)
+        if arrays is None:
+            raise CorruptError(
+                f"{self.path / self.index.files[number]} does not hold '{key}' where {INDEX} says",
+                "index and stores are not of one run; a run rebuilds them",
+            )
+        return from_arrays(arrays)
+
+    def close(self) -> None:
+        """Close everything: for a child process that inherited it."""
+        self.index.close()
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+
+def _public(meta: dict[str, Any], path: Path) -> dict[str, Any]:
+    return {**meta["about"], "format": "lmdb" if path.suffix == ".lmdb" else "hdf5"}
+
+
+def _open_regions(path: Path) -> StoreFile:
+    file = open_file(path)
+    if file.layout.kind != KIND:
+        raise DataError(f"{path} holds {file.layout.kind}, not {KIND}")
+    return file
