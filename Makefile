@@ -16,17 +16,56 @@ export TOKENIZERS_PARALLELISM ?= false
 .PHONY: help setup lock shards features pretrain evaluate report status test lint bench torture clean
 
 help:  ## this list
-	@echo "usage: make VERB [PROFILE=demo|photos] [ARGS='key=value ...']"
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@echo "usage: make VERB [PROFILE=demo|photos|online] [ARGS='detector.steps=300 ...']"
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
-# A stamp holds the digest of the lock: set-up runs once, and again only when the lock changes.
-setup:  ## make .venv and install the locked packages (done by every other verb when needed)
+# The stamp holds the digest of the lock: set-up runs once, and again only when the lock has changed.
+setup:  ## make .venv and install the locked packages; every other verb does it when needed
 	@digest=$$(cat requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1); \
 	if [ "$$(cat $(STAMP) 2>/dev/null)" != "$$digest" ]; then \
 	  set -e; rm -f $(STAMP); \
 	  [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); \
 	  [ -x $(UV) ] || $(BIN)/python -m pip install --quiet uv==0.13.8; \
+	  echo "installing the locked packages (once)"; \
 	  $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock; \
-	  $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .; \
+	  $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation \
+	    --config-settings editable_mode=compat --editable .; \
 	  echo "$$digest" > $(STAMP); \
 	fi
+
+lock: setup  ## write requirements.lock anew from pyproject.toml
+	$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --extra dev --python-version 3.11 -o requirements.lock pyproject.toml
+
+shards: setup  ## sources -> WebDataset shards
+	@$(RUN) run shards -p $(PROFILE) $(ARGS)
+
+features: setup  ## shards -> regions, phrases, concepts
+	@$(RUN) run regions phrases concepts -p $(PROFILE) $(ARGS)
+
+pretrain: setup  ## everything: shards, features, pre-training, evaluation, report
+	@$(RUN) run -p $(PROFILE) $(ARGS) && $(RUN) report -p $(PROFILE) $(ARGS)
+
+evaluate: setup  ## score what is trained
+	@$(RUN) run score_detector score_phrases retrieval retrieval_no_phrases overlap -p $(PROFILE) $(ARGS)
+
+report: setup  ## write the report of what there is
+	@$(RUN) report -p $(PROFILE) $(ARGS)
+
+status: setup  ## one line a stage
+	@$(RUN) status -p $(PROFILE) $(ARGS)
+
+test: setup  ## the test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy store pipeline crawl extract parse train evaluate
+
+bench: setup  ## measured ratios, each in one run (docs/benchmarks.md)
+	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+torture: setup  ## kill -9 the whole pipeline at random moments, resume, compare digests
+	@$(BIN)/python benchmarks/torture.py $(ARGS)
+
+clean:  ## remove the workspace and caches; .venv stays
+	rm -rf work .pytest_cache .mypy_cache .ruff_cache .hypothesis

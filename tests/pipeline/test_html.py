@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import html
-from pipeline.charts import bar_chart, histogram, line_chart, stacked_bar, timeline
+from pipeline.charts import bar_chart, stacked_bar, timeline
 from pipeline.html import Box, Markup, Section, escape, page
+from pipeline.plots import histogram, line_chart
 from pipeline.stats import Histogram
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;"

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.report import build_report
+from pipeline.report_facts import changed_parameters, failure_examples, readable_bytes
 from pipeline.report_results import Result, read_results, terminal_table
-from pipeline.report_stage import ReportNode, changed_parameters, failure_examples, readable_bytes
+from pipeline.report_stage import ReportNode
 from pipeline.stats import Stats
 from store.errors import CorruptError
 from store.tables import write_table
