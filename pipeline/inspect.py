@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import MANIFEST, Artifact, ShardRecord
-from pipeline.inspect_view import Listing, View, page_of, plain, print_view
+from pipeline.inspect_page import page_of
+from pipeline.inspect_view import Listing, View, plain, print_view
 from pipeline.workspace import KEY_DIGITS
 from store.atomic import temporary_name
 from store.errors import CorruptError, DataError, UserError, did_you_mean

@@ -22,15 +22,9 @@ from pipeline.html import (
     table,
     timeline,
 )
+from pipeline.report_facts import changed_parameters, failure_examples, readable_bytes, seconds_taken
 from pipeline.report_results import Result, headlines, read_results, result_tables
-from pipeline.report_stage import (
-    ReportNode,
-    changed_parameters,
-    failure_examples,
-    readable_bytes,
-    seconds_taken,
-    stage_section,
-)
+from pipeline.report_stage import ReportNode, stage_section
 from pipeline.stats import Stats
 from store.atomic import temporary_name
 from store.errors import CorruptError

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from pipeline.artifacts import Artifact
 from pipeline.html import (
@@ -32,13 +28,19 @@ from pipeline.html import (
     stacked_bar,
     table,
 )
+from pipeline.report_facts import (
+    EXAMPLES,
+    changed_parameters,
+    failure_examples,
+    files_ending,
+    numeric_columns,
+    readable_bytes,
+    seconds_taken,
+)
 from pipeline.stage import Inputs, Stage
 from pipeline.stats import Stats
 from store.errors import CorruptError
-from store.tables import read_arrow, read_table
 
-EXAMPLES = 5
-"""Failures shown of each class."""
 LARGEST_SECTION = 3_000_000
 """Characters that one drawing of a stage may take: the report is something to attach to a message."""
 LOSSES = ".losses.parquet"
@@ -105,48 +107,6 @@ def stage_section(node: ReportNode) -> Section:
     return Section(node.name, join(parts), note=note, open=bool(drawings or losses or failed))
 
 
-def changed_parameters(stage: Stage[Any], params: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Parameters that differ from the stage's own defaults: name -> (default, value in force).
-
-    Those without a default count as changed, from None.
-    """
-    changed = {}
-    for name, field in type(stage.params).model_fields.items():
-        default: Any = None if field.is_required() else field.get_default(call_default_factory=True)
-        plain = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
-        if name in params and params[name] != plain:
-            changed[name] = (plain, params[name])
-    return changed
-
-
-def seconds_taken(artifact: Artifact) -> float:
-    """Seconds of work in all shards, added up over workers; 0 when nothing was timed."""
-    total = 0.0
-    for shard in artifact.manifest.shards:
-        wall = shard.made.get("seconds")
-        total += float(wall) if isinstance(wall, int | float) else sum(shard.statistics.seconds.values())
-    return total
-
-
-def failure_examples(artifact: Artifact) -> tuple[dict[str, list[tuple[str, str]]], Counter[str]]:
-    """Up to EXAMPLES failed rows (key, detail) of each class, and how many there are of each.
-
-    Raises:
-        CorruptError: a failure table is missing or unreadable.
-    """
-    found: dict[str, list[tuple[str, str]]] = {}
-    counts: Counter[str] = Counter()
-    for shard in artifact.manifest.shards:
-        if not shard.failures:
-            continue
-        for row in read_table(artifact.path / shard.failures, ("key", "class", "detail")):
-            kind = row["class"]
-            counts[kind] += 1
-            if len(found.setdefault(kind, [])) < EXAMPLES:
-                found[kind].append((row["key"], row["detail"]))
-    return found, counts
-
-
 def _doc(stage: Stage[Any]) -> Markup:
     first = (type(stage).__doc__ or "").strip().split("\n")[0]
     return paragraph(first, kind="quiet") if first else Markup("")
@@ -198,9 +158,9 @@ def _drawings(node: ReportNode, artifact: Artifact) -> Iterator[Markup]:
 
 def _losses(artifact: Artifact) -> Markup:
     charts: list[Markup] = []
-    for name, path in _files(artifact, LOSSES):
+    for name, path in files_ending(artifact, LOSSES):
         try:
-            columns = _numeric_columns(path)
+            columns = numeric_columns(path)
         except CorruptError as error:
             charts.append(notice(str(error), kind="error"))
             continue
@@ -223,17 +183,6 @@ def _losses(artifact: Artifact) -> Markup:
             if _apart(c) and points
         ]
     return element("h4", "Training curves") + grid(charts) if charts else Markup("")
-
-
-def _numeric_columns(path: Path) -> dict[str, list[float | None]]:
-    import pyarrow as pa
-
-    read = read_arrow(path)
-    return {
-        field.name: read.column(field.name).to_pylist()
-        for field in read.schema
-        if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
-    }
 
 
 def _apart(column: str) -> bool:
@@ -293,29 +242,10 @@ def _provenance(artifact: Artifact, node: ReportNode) -> Markup:
 
 
 def _commands(node: ReportNode, artifact: Artifact) -> Markup:
-    lines = [f"babelscene explain {node.name}", f"babelscene verify {node.name}"]
+    lines = [f"babelscene explain {node.name}"]
     if artifact.shards:
         lines.insert(0, f"babelscene inspect {node.name}/{artifact.shards[0].name}")
     return details("Commands to look further", join(command(line) for line in lines))
-
-
-def _files(artifact: Artifact, ending: str) -> list[tuple[str, Path]]:
-    """Shard name and path of every file with that ending."""
-    return [
-        (shard.name, artifact.path / file.name)
-        for shard in artifact.manifest.shards
-        for file in shard.files
-        if file.name.endswith(ending)
-    ]
-
-
-def readable_bytes(size: float) -> str:
-    """`512 B`, `1.5 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
 
 
 def _words(name: str) -> str:

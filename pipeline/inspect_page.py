@@ -1,0 +1,122 @@
+"""What `inspect` found as a page: the picture with its boxes, the captions, then every value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline import html
+from pipeline.html import Box, Markup, Section
+from pipeline.inspect_view import Record, View, columns, heading, is_table, leaves, line, region_rows
+
+LABELLED = 12
+"""Boxes with a label in the picture; the others show theirs under the pointer."""
+
+
+def page_of(view: View) -> str:
+    """Show the view as a page that stands alone; the same view gives the same bytes."""
+    sections = []
+    cards = [card for name, record in view.records.items() for card in _cards(name, record, view.backdrop)]
+    if cards:
+        sections.append(Section("Picture", html.cards(cards) if len(cards) > 1 else _wide(cards[0])))
+    for name, record in view.records.items():
+        body = [html.definitions((key, _cell(value)) for key, value in leaves(record))]
+        regions = region_rows(record)
+        if regions:
+            headers = list(regions[0])
+            body.append(
+                html.table(headers, ([_cell(v) for v in row.values()] for row in regions), caption="Regions")
+            )
+        sections.append(Section(name, html.join(body)))
+    if view.facts:
+        facts = html.definitions((key, _cell(value)) for key, value in leaves(view.facts))
+        sections.append(Section("What it is", facts))
+    for listing in view.listings:
+        names = columns(listing.rows)
+        rows = [[_cell(row.get(name)) for name in names] for row in listing.rows]
+        sections.append(Section(heading(listing), html.table(names, rows, empty="no records")))
+    again = html.command(f"babelscene inspect {view.address}")
+    return html.page(view.title, [*sections, Section("Again", again)])
+
+
+def _cards(name: str, record: Record, backdrop: Record | None) -> Iterator[Markup]:
+    """A picture with the record's boxes, and its captions."""
+    source = record if any(isinstance(v, bytes) for v in record.values()) else backdrop
+    boxes = [*_region_boxes(record), *_true_boxes(record)]
+    if source is not None and (source is record or boxes):
+        for value in source.values():
+            if isinstance(value, bytes) and html.media_type(value).startswith("image/"):
+                size = _size(record) or _size(source) or _decoded_size(value)
+                alt = next(iter(_texts(source)), (name, ""))[1] or name
+                shown = html.picture(value, size=size, alt=alt, boxes=boxes)
+                captions = html.join(html.linked(text, [], lang=lang) for lang, text in _texts(source))
+                yield shown + captions
+    elif _texts(record):
+        yield html.join(html.linked(text, [], lang=lang) for lang, text in _texts(record))
+
+
+def _wide(card: Markup) -> Markup:
+    return html.element("div", html.element("article", card, class_="card wide"))
+
+
+def _region_boxes(record: Record) -> Iterator[Box]:
+    for row in region_rows(record):
+        x1, y1, x2, y2 = map(float, row["box"].split())
+        name = next(
+            (v for k, v in row.items() if isinstance(v, str) and k != "box"), f"{row.get('class_id', '')}"
+        )
+        label = f"{name} {row['score']:.2f}" if "score" in row else str(name)
+        tip = ", ".join(f"{k} {line(v)}" for k, v in row.items() if k != "box")
+        top = row["region"] < LABELLED
+        yield Box(xyxy=(x1, y1, x2, y2), label=label if top else "", tip=tip, kind="main" if top else "faint")
+
+
+def _true_boxes(record: Record) -> Iterator[Box]:
+    """Boxes of a sample's ground truth."""
+    truth = record.get("truth")
+    for thing in truth.get("objects", ()) if isinstance(truth, Mapping) else ():
+        if isinstance(thing, Mapping) and len(thing.get("box", ())) == 4:
+            x1, y1, x2, y2 = map(float, thing["box"])
+            words = [*map(str, thing.get("attributes") or ()), str(thing.get("name", ""))]
+            yield Box(xyxy=(x1, y1, x2, y2), label=" ".join(words), kind="good")
+
+
+def _texts(record: Record) -> list[tuple[str, str]]:
+    """Language and text of each caption."""
+    captions = record.get("captions")
+    if not isinstance(captions, list | tuple):
+        return []
+    return [
+        (str(c.get("lang", "")), str(c["text"])) for c in captions if isinstance(c, Mapping) and "text" in c
+    ]
+
+
+def _size(record: Record) -> tuple[int, int] | None:
+    """Width and height that the boxes' coordinates are given in."""
+    if isinstance(record.get("width"), int) and isinstance(record.get("height"), int):
+        return record["width"], record["height"]
+    size = record.get("image_size")
+    if size is not None and len(size) == 2:
+        return int(size[1]), int(size[0])
+    return None
+
+
+def _decoded_size(data: bytes) -> tuple[int, int]:
+    import io
+
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        return 640, 480
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, int | float):
+        return value if not isinstance(value, bool) else str(value)
+    if is_table(value):
+        names = columns(value)
+        return html.table(names, ([_cell(each.get(name)) for name in names] for each in value))
+    return line(value)
