@@ -7,6 +7,7 @@ plugins (one starts Ghostscript) never sees a stranger's bytes.
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ EXTENSIONS = {
 }
 """The formats that are accepted, with the file ending that says so."""
 
+for _plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Png", "Tiff", "WebP"):
+    # Image.open looks a format up among the loaded plugins, which are five until an image fits none of them.
+    importlib.import_module(f"PIL.{_plugin}ImagePlugin")
+
+_OPENED = tuple(name for name in EXTENSIONS if name != "MPO")  # which the JPEG plugin recognises itself
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 _TRANSPOSED = (5, 6, 7, 8)
 
@@ -109,7 +115,7 @@ def _open(data: bytes) -> Image.Image:
     if not data:
         raise NotAnImageError("no bytes")
     try:
-        return Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS))
+        return Image.open(io.BytesIO(data), formats=_OPENED)
     except Image.DecompressionBombError as error:
         raise BombError(_reason(error)) from error
     except UnidentifiedImageError as error:

@@ -102,7 +102,8 @@ class Shards(Stage[ShardsParams]):
         with ShardWriter(out.path(".tar"), out.path(".parquet")) as writer:
             for number, row in enumerate(tally.timed("read", rows), start=1):
                 key = f"{self.source.dataset}/{row.id}"
-                if first.setdefault(key, number) != number:
+                known = isinstance(row.image, RowError) and row.image is not UNREAD
+                if not known and first.setdefault(key, number) != number:
                     detail = f"rows {first[key]} and {number} of the shard have one id"
                     row = replace(row, image=RowError("duplicate", detail))
                 lost: list[Dropped] = []

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cached_property
@@ -24,6 +25,14 @@ from crawl.files import ImageFiles
 from crawl.source import UNREAD, Chunk, Row, RowError, Source
 from pipeline.stage import Params, unkeyed
 from store.errors import ConfigError, DataError
+
+_LISTED: dict[str, dict[str, type]] = {
+    "images": {"id": int, "file_name": str},
+    "categories": {"id": int, "name": str},
+    "licenses": {"id": int},
+}
+_OBJECT: dict[str, type] = {"id": int, "image_id": int, "category_id": int, "bbox": list}
+_CAPTION: dict[str, type] = {"id": int, "image_id": int, "caption": str}
 
 
 class CocoParams(Params):
@@ -155,19 +164,17 @@ def _read(path: Path | None) -> dict[str, list[dict[str, Any]]]:
         raise DataError(f"{path} is not JSON: {error}", "was the download cut off?") from error
     if not isinstance(data, dict) or "images" not in data or "annotations" not in data:
         raise DataError(f"{path} has no `images` and `annotations`: not COCO's format")
-    lists.update({name: data[name] for name in lists if name in data})
-    needed = {"images": {"id", "file_name"}, "categories": {"id", "name"}, "licenses": {"id"}}
-    needed["annotations"] = {
-        "id",
-        "image_id",
-        *(("bbox", "category_id") if lists["categories"] else ("caption",)),
-    }
-    for name, fields in needed.items():
+    for name in lists:
+        if not isinstance(found := data.get(name, []), list) or not all(isinstance(x, dict) for x in found):
+            raise DataError(f"{path}: `{name}` is no list of objects: not COCO's format")
+        lists[name] = found
+    about = _OBJECT if lists["categories"] else _CAPTION
+    for name, fields in {**_LISTED, "annotations": about}.items():
         for item in lists[name]:
-            if not isinstance(item, dict) or not fields <= item.keys():
-                raise DataError(
-                    f"{path}: an entry of `{name}` lacks {', '.join(sorted(fields))}: {item!r:.200}"
-                )
+            lacking = [f for f, kind in fields.items() if not isinstance(item.get(f), kind)]
+            if lacking or ("bbox" in fields and not _is_box(item["bbox"])):
+                wrong = ", ".join(lacking) or "four numbers in bbox"
+                raise DataError(f"{path}: an entry of `{name}` lacks {wrong}: {item!r:.200}")
     return lists
 
 
@@ -203,6 +210,10 @@ def _truth(
             item = {"box": box, "name": names[annotation["category_id"]], "attributes": []}
             truth[at]["objects"].append(item)
     return truth
+
+
+def _is_box(box: list[Any]) -> bool:
+    return len(box) == 4 and all(isinstance(side, int | float) and math.isfinite(side) for side in box)
 
 
 def _corners(box: list[float], image: Mapping[str, Any]) -> list[float]:
