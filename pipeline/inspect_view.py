@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.markup import number
+from pipeline.markup import number, visible
 from pipeline.pictures import media_type
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def print_view(view: View, console: Console) -> None:
     def show(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         table = Table(box=None, show_header=any(headers), pad_edge=False, padding=(0, 2, 0, 0))
         for header in headers:
-            table.add_column(Text(header, style="dim"), overflow="fold")
+            table.add_column(Text(visible(header), style="dim"), overflow="fold")
         for row in rows:
-            table.add_row(*(Text(line(cell)[:LONGEST]) for cell in row))
-        console.print(Text(title, style="bold"), soft_wrap=True)
+            table.add_row(*(Text(visible(line(cell)[:LONGEST])) for cell in row))
+        console.print(Text(visible(title), style="bold"), soft_wrap=True)
         if table.row_count:
             console.print(table)
         console.print()

@@ -24,9 +24,12 @@ def escape(value: object) -> Markup:
     """
     if isinstance(value, Markup):
         return value
-    text = value if isinstance(value, str) else str(value)
-    clean = "".join(c if c in "\t\n\r" or _printable(ord(c)) else "\ufffd" for c in text)
-    return Markup(html.escape(clean, quote=True))
+    return Markup(html.escape(visible(str(value)), quote=True))
+
+
+def visible(text: str) -> str:
+    """Replace control characters and lone surrogates, which a terminal would obey and UTF-8 cannot hold."""
+    return "".join(c if c in "\t\n\r" or _printable(ord(c)) else "\ufffd" for c in text)
 
 
 def element(tag: str, *children: object, **attributes: object) -> Markup:
