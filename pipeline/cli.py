@@ -162,6 +162,7 @@ def verify(
     level: Annotated[str, typer.Option(help="stat (sizes), digest (every byte) or deep (every record)")] = (
         "digest"
     ),
+    words: Annotated[list[str] | None, typer.Argument(help="overrides")] = None,
     file: File = STAGES,
     profile: Profile = "demo",
     as_json: AsJson = False,
@@ -173,7 +174,7 @@ def verify(
 
     if level not in list(Level):
         raise ConfigError(f"no level '{level}'", did_you_mean(level, list(Level)))
-    config = load_config(file, profile)
+    config, _ = _read(file, profile, words)
     found = list(find_damage(Workspace(config.workspace), Level(level)))
     if as_json:
         _print_json(damage_rows(found))
@@ -362,3 +363,7 @@ def _relative(path: Path) -> Path:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

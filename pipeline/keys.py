@@ -12,6 +12,7 @@ from store.atomic import sha256_json
 
 PENDING = "pending:"
 """Prefix of the digest of something not made yet. No key with it in its material is ever looked up."""
+_MOST_WAITING = 2
 
 
 def material(node: Node, shard: Shard) -> dict[str, Any]:
@@ -51,13 +52,18 @@ def artifact_digest(shards: Iterable[ShardRecord]) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`field: old -> new` for everything that two materials do not share."""
+    """`field: old -> new` for everything that two materials do not share; many inputs count as one line."""
     before, after = dict(_flat(old)), dict(_flat(new))
-    return [
+    changed = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    waiting = [name for name in changed if str(after.get(name)).startswith(PENDING)]
+    lines = [
         f"{name}: {_short(before.get(name, 'none'))} -> {_short(after.get(name, 'none'))}"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
+        for name in changed
+        if len(waiting) <= _MOST_WAITING or name not in waiting
     ]
+    if len(waiting) > _MOST_WAITING:
+        lines.append(f"uses: {len(waiting)} shards to be made first")
+    return lines
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
