@@ -24,6 +24,8 @@ def attributes(tree: Tree, clauses: list[Clause]) -> Iterator[Fact]:
 def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
     for kid in tree.kids[noun]:
         dep = tree.deps[kid]
+        if dep == "amod" and tree.below(kid, "nsubj"):
+            continue  # `snow covered ground`: a relation
         if dep in ("amod", "compound", "nmod"):
             for part in tree.conjuncts(kid):
                 if part == kid or part < noun or dep == "amod":

@@ -96,8 +96,10 @@ def _states(tree: Tree, verb: int) -> bool:
     """Whether a participle says what its subject is like: `the heart is striped`, `is large and striped`."""
     if tree.tags[verb] == "VBN" and tree.below(verb, "auxpass", "nsubjpass"):
         return not tree.below(verb, "agent")
+    if tree.tags[verb] not in ("VBN", "VBD") or tree.deps[verb] != "conj" or tree.below(verb, *_SUBJECTS):
+        return False
     head = tree.heads[verb]
-    return tree.tags[verb] in ("VBN", "VBD") and tree.deps[verb] == "conj" and tree.deps[head] == "acomp"
+    return tree.deps[head] == "acomp" or (tree.name(head) == "be" and bool(tree.below(head, "acomp")))
 
 
 def is_passive(tree: Tree, verb: int) -> bool:

@@ -36,7 +36,7 @@ _RULES = {
         ("ves", "f"),
         ("s", ""),
     ],
-    "verb": [("ies", "y"), ("ing", "e"), ("ing", ""), ("ed", "e"), ("ed", ""), ("es", ""), ("s", "")],
+    "verb": [("ies", "y"), ("ing", "e"), ("ing", ""), ("ed", "e"), ("ed", ""), ("s", ""), ("es", "")],
 }
 _SINGLE = re.compile(r"(^|[^aeiou])[aeiouy][bdgklmnprtvz]$")
 

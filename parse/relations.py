@@ -50,6 +50,9 @@ def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
             for subject in _sharing(tree, noun, prep):
                 if subject != thing:
                     yield subject, name, thing, tokens
+    for participle in tree.below(noun, "amod"):
+        for agent in tree.below(participle, "nsubj"):
+            yield agent, tree.name(participle), noun, (participle,)
     for owner in tree.below(noun, "poss"):
         for possessor in objects_of(tree, owner):
             if possessor != noun:

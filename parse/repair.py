@@ -11,6 +11,7 @@ from parse.lexicon import COLOURS, NOT_SUBJECTS
 from parse.tree import GONE, Tree
 
 _NOMINAL = ("nsubj", "nsubjpass", "dobj", "pobj", "attr", "conj", "appos", "ROOT")
+_BEFORE_PARTICIPLE = ("npadvmod", "nmod", "compound", "amod")
 _NOMINALISED = ("other", "same", "front", "such", "own")
 """Adjectives that stand for a noun and name nothing."""
 
@@ -32,7 +33,7 @@ def _verb_with_subject(tree: Tree, token: int) -> None:
 
 
 def _noun_as_verb(tree: Tree, token: int) -> None:
-    """`a tall building/VBG`, `a suit and tie/VB`: what has a determiner, or is one of several nouns, is one."""
+    """`a tall building/VBG`, `a suit and tie/VB`: what has a determiner or a noun beside it is one."""
     if not tree.is_verb(token) or tree.deps[token] not in _NOMINAL:
         return
     if tree.below(token, "nsubj", "nsubjpass", "aux", "auxpass", "dobj", "expl"):
@@ -78,11 +79,20 @@ def _missing_subject(tree: Tree, token: int) -> None:
 
 
 def _covered_by(tree: Tree, token: int) -> None:
-    """`snow covered ground`: a noun before a past participle or tense does what it says."""
+    """`snow/npadvmod covered/ROOT ground`: the noun before a transitive verb is its subject."""
     if tree.tags[token] in ("VBN", "VBD") and tree.deps[token] == "ROOT" and tree.below(token, "dobj"):
         for kid in tree.below(token, "npadvmod"):
             if tree.is_noun(kid) and kid < token and not tree.below(token, "nsubj"):
                 tree.deps[kid] = "nsubj"
+
+
+def _participle_after_noun(tree: Tree, token: int) -> None:
+    """`a moss/nmod covered/amod branch`: the noun before a past participle does what it says."""
+    before = token - 1
+    if tree.tags[token] != "VBN" or tree.deps[token] != "amod" or before < 0 or not tree.is_noun(before):
+        return
+    if tree.heads[before] in (token, tree.heads[token]) and tree.deps[before] in _BEFORE_PARTICIPLE:
+        tree.attach(before, token, "nsubj")
 
 
 def _fronted_participle(tree: Tree, token: int) -> None:
@@ -116,9 +126,13 @@ def _preposition_as_root(tree: Tree, token: int) -> None:
 
 def _adjective_as_noun(tree: Tree, token: int) -> None:
     """`on counter/JJ`: what a preposition or verb governs is a noun, colours aside (`a woman in white`)."""
-    if tree.tags[token] == "JJ" and tree.deps[token] in ("pobj", "dobj") and tree.words[token] not in COLOURS:
-        if tree.words[token] not in ("other", "same", "front", "such", "own"):
-            tree.tags[token] = "NN"
+    if tree.words[token] in COLOURS or tree.words[token] in _NOMINALISED:
+        return
+    fragment = (
+        tree.deps[token] == "ROOT" and tree.below(token, "amod", "det") and not tree.below(token, "nsubj")
+    )
+    if tree.tags[token] == "JJ" and (fragment or tree.deps[token] in ("pobj", "dobj")):
+        tree.tags[token] = "NN"
 
 
 def _stacked_adjectives(tree: Tree, token: int) -> None:
@@ -181,6 +195,7 @@ _RULES: tuple[Callable[[Tree, int], None], ...] = (
     _noun_as_verb,
     _missing_subject,
     _covered_by,
+    _participle_after_noun,
     _fronted_participle,
     _preposition_as_root,
     _colour_as_head,

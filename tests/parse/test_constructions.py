@@ -1,0 +1,119 @@
+"""What each construction of English means: a caption, and every phrase in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from parse.parser import Parser
+
+CONSTRUCTIONS = {
+    "adjectives": ("a small striped red circle", "circle; circle small; circle striped; circle red"),
+    "adjectives in coordination": ("a black and white cat", "cat; cat black; cat white"),
+    "compound noun": ("a tennis player", "player; player tennis"),
+    "hyphenated word": ("a man in a t-shirt", "man; t-shirt; man in t-shirt"),
+    "number before a plural": ("three dogs", "dog; dog three"),
+    "number of one": ("one dog", "dog"),
+    "preposition": ("a cat on the mat", "cat; mat; cat on mat"),
+    "compound preposition": ("a dog in front of a house", "dog; house; dog in front of house"),
+    "adverb and preposition": ("a cat next to the bed", "cat; bed; cat next to bed"),
+    "side": ("a bus to the left of a car", "bus; car; bus to the left of car"),
+    "side, with on": ("a bus is on the left side of a car", "bus; car; bus to the left of car"),
+    "side, with a pronoun": ("a car, and a tree to its right", "car; tree; tree to the right of car"),
+    "transitive verb": ("the man wears a hat", "man; hat; man wear hat"),
+    "verb with particle": ("a man holding up a sign", "man; sign; man hold up sign"),
+    "verb with preposition": ("a man is sitting on a bench", "man; bench; man sit on bench"),
+    "verb with particle and preposition": ("a train coming out of trees", "train; tree; train come out of tree"),
+    "verb without object": ("the dog is running", "dog; dog run"),
+    "participle": ("a man riding a horse", "man; horse; man ride horse"),
+    "two participles": (
+        "a man sitting on a bench reading a newspaper",
+        "man; bench; newspaper; man sit on bench; man read newspaper",
+    ),
+    "passive with agent": ("the kite is flown by two children", "kite; child; child two; child fly kite"),
+    "passive without agent": ("the ground is covered in snow", "ground; snow; ground cover in snow"),
+    "passive participle": ("a bowl filled with fruit", "bowl; fruit; bowl fill with fruit"),
+    "participle as a state": ("the floor is tiled", "floor; floor tiled"),
+    "relative clause, subject": ("a dog that chases a cat", "dog; cat; dog chase cat"),
+    "relative clause, object": ("the horse that the man rides is brown", "horse; man; man ride horse; horse brown"),
+    "relative clause, copula": ("a square, which is red", "square; square red"),
+    "copula and adjectives": ("the star is large and striped", "star; star large; star striped"),
+    "copula and place": ("the cat is under the table", "cat; table; cat under table"),
+    "existential": ("there is a cat on the mat", "cat; mat; cat on mat"),
+    "inversion": ("above a red circle is a blue star", "circle; circle red; star; star blue; star above circle"),
+    "inversion with there": ("below a cross there are two stars", "cross; star; star two; star below cross"),
+    "coordinated subjects": (
+        "a man and a woman are wearing hats",
+        "man; woman; hat; man wear hat; woman wear hat",
+    ),
+    "coordinated objects": ("the man has a dog and a cat", "man; dog; cat; man have dog; man have cat"),
+    "coordinated nouns before a preposition": (
+        "a table and chairs in the kitchen",
+        "table; chair; kitchen; table in kitchen; chair in kitchen",
+    ),
+    "list": (
+        "the picture shows a circle, a square and a star",
+        "picture; circle; square; star; picture show circle; picture show square; picture show star",
+    ),
+    "coordinated verbs": (
+        "a woman is holding a dog and eating a cake",
+        "woman; dog; cake; woman hold dog; woman eat cake",
+    ),
+    "coordinated clauses": (
+        "a star is above a cross, and the star is red",
+        "star; cross; star above cross; star red",
+    ),
+    "possessive noun": ("the man's red hat", "man; hat; hat red; man have hat"),
+    "possessive pronoun": ("a woman with her dog", "woman; dog; woman with dog; woman have dog"),
+    "pronoun that means nothing here": ("he is riding a horse", "horse"),
+    "pronouns by person and thing": (
+        "a woman on a horse is petting it",
+        "woman; horse; woman on horse; woman pet horse",
+    ),
+    "quantity": ("a lot of people", "people; people lot"),
+    "quantity of a pair": ("a pair of scissors", "scissors; scissors pair"),
+    "part of a set": ("two of the dogs are running", "dog; dog two; dog run"),
+    "piece": ("a slice of pizza", "slice; pizza; slice of pizza"),
+    "group": ("a group of people", "group; people; group of people"),
+    "noun before a participle": ("a snow covered branch", "snow; branch; snow cover branch"),
+    "participle before a noun": ("a stuffed animal", "animal; animal stuffed"),
+}
+
+
+@pytest.mark.parametrize("name", CONSTRUCTIONS)
+def test_construction(name: str, parser: Parser) -> None:
+    caption, stated = CONSTRUCTIONS[name]
+    found = parser(caption).tuples()
+    assert {" ".join(words) for words in found} == set(stated.split("; "))
+
+
+def test_batches_change_nothing(parser: Parser) -> None:
+    captions = [caption for caption, _ in CONSTRUCTIONS.values()]
+    assert list(parser.pipe(captions)) == [parser(caption) for caption in captions]
+
+
+@pytest.mark.parametrize("name", CONSTRUCTIONS)
+def test_spans_are_words_of_the_caption(name: str, parser: Parser) -> None:
+    caption, _ = CONSTRUCTIONS[name]
+    for phrase in parser(caption).phrases():
+        assert phrase.spans
+        assert list(phrase.spans) == sorted(set(phrase.spans))
+        for start, end in phrase.spans:
+            assert caption[start:end].strip() == caption[start:end] != ""
+
+
+def test_spans_of_a_relation_are_its_three_parts(parser: Parser) -> None:
+    caption = "A man Riding a horse to the left of a bus."
+    spans = {phrase.words: phrase.spans for phrase in parser(caption).phrases()}
+    assert [caption[a:b] for a, b in spans["man", "ride", "horse"]] == ["man", "Riding", "horse"]
+    said = next(spans[words] for words in spans if words[-1] == "bus" and len(words) == 3)
+    assert " ".join(caption[a:b] for a, b in said).endswith("to the left of bus")
+
+
+def test_phrases_come_in_the_order_of_the_caption(parser: Parser) -> None:
+    assert parser("a red circle above a blue star").tuples() == (
+        ("circle",),
+        ("circle", "red"),
+        ("star",),
+        ("star", "blue"),
+        ("circle", "above", "star"),
+    )
