@@ -8,10 +8,11 @@ Nothing in the bytes says what the arrays are: the layout is written once, in th
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,10 @@ class Field:
         """Shape of the array in a record of `n` rows."""
         return (n, *self.shape) if self.ragged else self.shape
 
-    def size(self, n: int) -> int:
-        """Bytes of the array in a record of `n` rows."""
-        return int(np.prod(self.full_shape(n), dtype=np.int64)) * np.dtype(self.dtype).itemsize
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,16 @@ class Layout:
 
     kind: str
     fields: tuple[Field, ...]
+    _plan: tuple[tuple[Field, np.dtype[Any], int], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # What every single read needs, worked out once.
+        plan = tuple((each, np.dtype(each.dtype), each.row_bytes) for each in self.fields)
+        object.__setattr__(self, "_plan", plan)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
-        fields = [[field.name, field.dtype, list(field.shape), field.ragged] for field in self.fields]
+        fields = [[each.name, each.dtype, list(each.shape), each.ragged] for each in self.fields]
         return {"kind": self.kind, "fields": fields}
 
     @classmethod
@@ -80,14 +88,14 @@ class Layout:
         Raises:
             DataError: arrays missing or of wrong shape or type.
         """
-        counts = {len(arrays[field.name]) for field in self.fields if field.ragged and field.name in arrays}
+        counts = {len(arrays[each.name]) for each in self.fields if each.ragged and each.name in arrays}
         n = max(counts, default=0)
-        for field in self.fields:
-            array = arrays.get(field.name)
-            wanted = field.full_shape(n)
-            if array is None or array.shape != wanted or array.dtype != np.dtype(field.dtype):
+        for each, dtype, _ in self._plan:
+            array = arrays.get(each.name)
+            wanted = each.full_shape(n)
+            if array is None or array.shape != wanted or array.dtype != dtype:
                 got = "nothing" if array is None else f"{array.dtype} {list(array.shape)}"
-                raise DataError(f"{field.name} must be {np.dtype(field.dtype)} {list(wanted)}, not {got}")
+                raise DataError(f"{each.name} must be {dtype} {list(wanted)}, not {got}")
         return n
 
 
@@ -98,7 +106,7 @@ def encode(layout: Layout, arrays: Mapping[str, NDArray[Any]]) -> bytes:
         DataError: arrays missing or of wrong shape or type.
     """
     n = layout.rows(arrays)
-    payload = [arrays[field.name].tobytes() for field in layout.fields]
+    payload = [arrays[each.name].tobytes() for each in layout.fields]
     parts = [_HEADER.pack(_MAGIC, _crc(payload), n).ljust(ALIGN, b"\0")]
     for data in payload[:-1]:
         parts += [data, bytes(-len(data) % ALIGN)]
@@ -133,11 +141,11 @@ def split(layout: Layout, raw: NDArray[np.uint8], what: str) -> tuple[Arrays, in
         raise CorruptError(f"{what} is no record: it starts with {magic!r}")
     arrays: Arrays = {}
     at = end = ALIGN
-    for field in layout.fields:
-        end = at + field.size(n)
+    for each, dtype, row_bytes in layout._plan:
+        end = at + (row_bytes * n if each.ragged else row_bytes)
         if end > len(raw):
-            raise CorruptError(f"{what}: the record is cut short at {field.name}")
-        arrays[field.name] = raw[at:end].view(field.dtype).reshape(field.full_shape(n))
+            raise CorruptError(f"{what}: the record is cut short at {each.name}")
+        arrays[each.name] = raw[at:end].view(dtype).reshape(each.full_shape(n))
         at = end + -end % ALIGN
     if end != len(raw):
         raise CorruptError(f"{what}: {len(raw) - end} bytes too many")
@@ -146,7 +154,7 @@ def split(layout: Layout, raw: NDArray[np.uint8], what: str) -> tuple[Arrays, in
 
 def checksum(layout: Layout, arrays: Mapping[str, NDArray[Any]]) -> int:
     """crc32 over the bytes of the arrays, in order; the arrays must be contiguous."""
-    return _crc([arrays[field.name].reshape(-1).view(np.uint8) for field in layout.fields])
+    return _crc([arrays[each.name].reshape(-1).view(np.uint8) for each in layout.fields])
 
 
 def require_checksum(layout: Layout, arrays: Mapping[str, NDArray[Any]], crc: int, what: str) -> None:
