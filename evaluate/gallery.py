@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from evaluate.heldout import Labels
 from pipeline import html
 from pipeline.html import Box, Markup
+from store.concepts import StoredPhrase
 from store.records import Caption, Regions, Sample
-
-Span = tuple[int, int]
 
 MOST_BOXES = 12
 LEAST_SCORE = 0.3
@@ -24,34 +23,12 @@ STYLE = Markup(
 """The boxes of the ground truth show while the list of its objects is unfolded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
-    """Names by class id and by attribute id."""
-
-    classes: Sequence[str] = ()
-    attributes: Sequence[str] = ()
-
-    def of(self, regions: Regions, i: int) -> tuple[str, str]:
-        """Class and attribute of a region; an attribute that it does not have is an empty string."""
-        return _named(self.classes, int(regions.class_id[i])), _named(
-            self.attributes, int(regions.attribute_id[i])
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Phrase:
-    """A phrase concept of a caption: tuple of lemmas and the half-open character ranges it came from."""
-
-    words: tuple[str, ...]
-    spans: tuple[Span, ...]
-
-
 def sample_card(
     sample: Sample,
     *,
     regions: Regions | None = None,
     labels: Labels | None = None,
-    phrases: Mapping[str, Sequence[Phrase]] | None = None,
+    phrases: Mapping[str, Sequence[StoredPhrase]] | None = None,
     captions: Sequence[Caption] | None = None,
     side: int = 320,
 ) -> Markup:
@@ -158,7 +135,7 @@ def truth_list(sample: Sample) -> Markup:
 
 
 def marked(
-    phrases: Sequence[Phrase], regions: Regions | None, labels: Labels
+    phrases: Sequence[StoredPhrase], regions: Regions | None, labels: Labels
 ) -> list[tuple[int, int, str, str]]:
     """Spans of a caption to mark: start, end, link to a region's box, tip.
 
@@ -198,9 +175,3 @@ def _described(thing: Mapping[str, object]) -> str:
     attributes = thing.get("attributes") or ()
     assert isinstance(attributes, Sequence)
     return " ".join([*map(str, attributes), str(thing["name"])])
-
-
-def _named(names: Sequence[str], i: int) -> str:
-    if i < 0:
-        return ""
-    return names[i] if i < len(names) else f"#{i}"

@@ -1,0 +1,162 @@
+"""Image-text retrieval of a trained model on held-out samples, in every language, also re-ranked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluate.heldout import open_regions, parsed_phrases, samples, whole
+from evaluate.metrics import shortlist
+from evaluate.pools import pools
+from evaluate.results import EXTENSION, write_metrics
+from evaluate.scoring import Result, Words, metrics, score_pool
+from pipeline.stage import Inputs, Output, Params, Shard, Stage
+from pipeline.stats import Stats
+
+if TYPE_CHECKING:
+    from pipeline.artifacts import Artifact
+    from store.records import Sample
+
+ANSWERS = 10
+"""How many answers to each query are kept with the predictions."""
+
+
+class RetrievalParams(Params):
+    """What is scored, and how."""
+
+    rerank: int = 16
+    """Best answers of each query that the matching head orders anew; 0 leaves re-ranking out."""
+    keep_scores: bool = True
+    """Whether the score matrices are kept (float32 [images, captions] for each pool)."""
+
+
+class Retrieval(Stage[RetrievalParams]):
+    """R@1, R@5, R@10 and median rank in both directions for each language, beside what chance reaches.
+
+    Protocols: `aligned` has one caption an image, the same sentence in every language; `all` has every
+    caption of the language. Coarse scores are the cosine of both stacks' embeddings. `rerank<k>` orders the k
+    best by the matching head alone (aligned captions only). Phrases that were carried over from a translation
+    are never used: at test time the model sees one caption, not its English original.
+    """
+
+    Params = RetrievalParams
+    inputs: ClassVar[Mapping[str, str]] = {
+        "shards": "the held-out samples",
+        "regions": "their regions",
+        "phrases?": "their phrases, for a model that uses them",
+        "concepts?": "their vocabulary, which the model brings itself: named here for people",
+        "model": "a checkpoint",
+    }
+    unit = "images"
+
+    def shards(self, inputs: Inputs) -> Iterator[Shard]:
+        """One: every image competes with every other."""
+        yield whole("retrieval", inputs)
+
+    def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
+        """Encode once, score every pool, write metrics, predictions and score matrices."""
+        import torch
+
+        from train.models.api import load_model
+
+        torch.set_num_threads(1)
+        model = load_model(inputs["model"].path)
+        stats = Stats()
+        store = open_regions(inputs["regions"])
+        usable: list[Sample] = []
+        for sample in samples(inputs["shards"]):
+            stats.n_in += 1
+            if not sample.captions:
+                out.fail(sample.key, "no_caption", "an image without captions cannot be retrieved")
+            elif sample.key not in store:
+                out.fail(sample.key, "no_regions", f"no regions in {inputs['regions'].manifest.node}")
+            else:
+                usable.append(sample)
+        stats.failed.update(row["class"] for row in out.failures)
+        stats.n_ok = len(usable)
+        images = model.encode_images([store[sample.key] for sample in usable])
+        phrases = own_phrases(inputs) if model.uses_phrases else {}
+        results: list[Result] = []
+        competing = pools(usable)
+        for done, pool in enumerate(competing):
+            out.progress(done, len(competing))
+            results += score_pool(model, images, pool, phrases, self.params.rerank)
+        write_metrics(out.path(EXTENSION), [metric for result in results for metric in metrics(result)])
+        write_predictions(out, results, usable, keep_scores=self.params.keep_scores)
+        stats.totals.update(captions=sum(len(p.captions) for p in competing), phrases=len(phrases))
+        return stats
+
+    def illustrate(self, artifact: Artifact, inputs: Inputs) -> list[tuple[str, str]]:
+        """Sample cards, then the best and the worst retrievals of each language."""
+        from evaluate.showcase import illustrate_retrieval
+
+        return illustrate_retrieval(artifact, inputs)
+
+
+def own_phrases(inputs: Inputs) -> dict[str, list[Words]]:
+    """Phrases by caption id, only those that were parsed from that very caption."""
+    return {
+        row.caption: [phrase.words for phrase in row.phrases]
+        for artifact in inputs.all("phrases")
+        for row in parsed_phrases(artifact)
+    }
+
+
+def write_predictions(
+    out: Output, results: Sequence[Result], usable: Sequence[Sample], *, keep_scores: bool
+) -> None:
+    """Write the first answers to every query, and each pool's coarse scores with the names of its rows."""
+    import pyarrow as pa
+    from safetensors.numpy import save_file
+
+    from store.tables import TableWriter
+
+    schema = pa.schema(
+        [
+            *((name, pa.string()) for name in ("protocol", "language", "query", "image")),
+            ("rank", pa.int64()),
+            *((name, pa.list_(pa.string())) for name in ("answers", "answer_images")),
+            ("scores", pa.list_(pa.float64())),
+            ("own_score", pa.float64()),
+        ]
+    )
+    matrices: dict[str, NDArray[np.float32]] = {}
+    names: dict[str, dict[str, list[str]]] = {}
+    with TableWriter(out.path(".predictions.parquet"), schema) as table:
+        for result in results:
+            images = [usable[i].key for i in result.pool.images]
+            captions = [caption.id for caption in result.pool.captions]
+            if not result.reranked and result.pool.name not in matrices:
+                matrices[result.pool.name] = np.ascontiguousarray(result.scores, np.float32)
+                names[result.pool.name] = {"images": images, "captions": captions}
+            if result.direction == "i2t_group":
+                continue
+            for row in _predictions(result, images, captions):
+                table.write({"protocol": result.protocol, "language": result.pool.language, **row})
+    if keep_scores:
+        save_file(matrices, out.path(".scores.safetensors"))
+        out.path(".scores.json").write_text(json.dumps(names, ensure_ascii=False, indent=0) + "\n", "utf-8")
+
+
+def _predictions(result: Result, images: list[str], captions: list[str]) -> Iterator[dict[str, object]]:
+    by_image = result.direction == "i2t_caption"
+    queries, answers = (images, captions) if by_image else (captions, images)
+    scores = result.scores if by_image else result.scores.T
+    best = shortlist(result.scores, ANSWERS, axis=1 if by_image else 0)
+    owner = result.pool.owner
+    for row, query in enumerate(queries):
+        listed = [i for i in best[row] if np.isfinite(scores[row, i])]
+        own = scores[row, owner == row].max() if by_image else scores[row, owner[row]]
+        yield {
+            "query": query,
+            "image": images[row if by_image else owner[row]],
+            "rank": int(result.ranks[row]),
+            "answers": [answers[i] for i in listed],
+            "answer_images": [images[owner[i] if by_image else i] for i in listed],
+            "scores": [float(scores[row, i]) for i in listed],
+            "own_score": float(own) if np.isfinite(own) else None,
+        }
