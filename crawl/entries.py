@@ -59,8 +59,15 @@ class Columns:
     lang: str = "en"
     source_ids: tuple[str, ...] = ()
 
-    def entries(self, table: Path, header: tuple[str, ...] = ()) -> Iterator[Entry]:
+    def entries(
+        self, table: Path, header: tuple[str, ...] = (), *, with_captions: bool = True
+    ) -> Iterator[Entry]:
         """Yield a table's rows in order, readable or not.
+
+        Args:
+            table: `.jsonl`, `.ndjson`, `.csv` or `.tsv`.
+            header: names of the columns where the table has no header line.
+            with_captions: whether captions are wanted; a plan does without, and takes a third of the time.
 
         Raises:
             ConfigError: at the end, when a column was asked for that no row has.
@@ -68,7 +75,7 @@ class Columns:
         seen: dict[str, None] = {}
         for record in read_table(table, header):
             seen.update(dict.fromkeys(record.values or ()))
-            yield self._entry(record)
+            yield self._entry(record, with_captions=with_captions)
         asked = (self.image, self.id or self.image, *self.source_ids, *(self.captions or ()))
         for column in asked if seen else ():
             if column not in seen:
@@ -79,40 +86,50 @@ class Columns:
                 f"name one: captions: {{COLUMN: {self.lang}}}; there are {', '.join(seen)}",
             )
 
-    def _entry(self, record: Record) -> Entry:
+    def _entry(self, record: Record, *, with_captions: bool) -> Entry:
         where = f"line {record.line}"
-        # The line stands in the failure, so a row that fails differs from the same row on another line.
-        numbered = record.raw + f"\n{where}".encode()
-        if record.values is None:
-            return Entry(where=where, id=where, raw=numbered, error=_bad(f"{where}: {record.fault}"))
         try:
-            image = _name(record.values, self.image)
-            name = _name(record.values, self.id) if self.id else PurePosixPath(image).stem
-        except ValueError as error:
-            return Entry(where=where, id=where, raw=numbered, error=_bad(f"{where}: {error}"))
-        captions, fault = self._captions(record.values, f"{self.dataset}/{name}")
+            values, image, name = self._identity(record)
+        except ValueError as fault:
+            # The line stands in the failure, so it is part of what the row is.
+            raw = record.raw + f"\n{where}".encode()
+            return Entry(where=where, id=where, raw=raw, error=RowError("bad_row", f"{where}: {fault}"))
+        captions: tuple[Caption, ...] = ()
+        error = None
+        if with_captions:
+            try:
+                captions = self._captions(values, f"{self.dataset}/{name}")
+            except ValueError as fault:
+                error = RowError("bad_caption", str(fault))
         return Entry(
             where=where,
             id=name,
             image=image,
             captions=captions,
-            source_ids={c: str(record.values[c]) for c in self.source_ids if c in record.values},
-            raw=numbered if fault else record.raw,
-            error=RowError("bad_caption", f"{where}: {fault}") if fault else None,
+            source_ids={c: str(values[c]) for c in self.source_ids if c in values},
+            raw=record.raw,
+            error=error,
         )
 
-    def _captions(self, values: Mapping[str, Any], key: str) -> tuple[tuple[Caption, ...], str]:
+    def _identity(self, record: Record) -> tuple[Mapping[str, Any], str, str]:
+        """Values, image and id of a row that has them."""
+        if record.values is None:
+            raise ValueError(record.fault)
+        image = _name(record.values, self.image)
+        name = _name(record.values, self.id) if self.id else PurePosixPath(image).stem
+        return record.values, image, name
+
+    def _captions(self, values: Mapping[str, Any], key: str) -> tuple[Caption, ...]:
         mapping = self.captions
         if mapping is None:
             mapping = {column: self.lang for column in ("caption", "captions") if column in values}
-        captions = CaptionList(key)
-        try:
-            for column, meaning in mapping.items():
-                self._collect(captions, values.get(column), meaning, column)
-        except ValueError as error:
-            return (), str(error)
-        wanted = self.captions is None or bool(self.captions)
-        return captions.done(), "no caption" if wanted and not captions.done() else ""
+        found = CaptionList(key)
+        for column, meaning in mapping.items():
+            self._collect(found, values.get(column), meaning, column)
+        captions = found.done()
+        if not captions and self.captions != {}:
+            raise ValueError("no caption")
+        return captions
 
     def _collect(self, captions: CaptionList, value: Any, meaning: str, column: str) -> None:
         """Add what one column holds: nothing, a text, a list of texts, or an object of languages."""
@@ -197,10 +214,6 @@ def _name(values: Mapping[str, Any], column: str) -> str:
     if not is_utf8(value):
         raise ValueError(f"'{column}' holds bytes that are not UTF-8")
     return value.strip()
-
-
-def _bad(detail: str) -> RowError:
-    return RowError("bad_row", detail)
 
 
 def _digest(path: Path, digest: Callable[[Path], str]) -> str:

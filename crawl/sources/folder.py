@@ -155,7 +155,7 @@ class Folder(Source[FolderParams]):
             lang=params.lang,
             source_ids=params.source_ids,
         )
-        return columns.entries(params.table, params.columns)
+        return columns.entries(params.table, params.columns, with_captions=digest is None)
 
     @cached_property
     def _files(self) -> ImageFiles:
