@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evaluate.heldout import open_regions, parsed_phrases, samples, whole
 from evaluate.metrics import shortlist
 from evaluate.pools import pools
-from evaluate.results import EXTENSION, write_metrics
+from evaluate.results import EXTENSION, Metric, write_metrics
 from evaluate.scoring import Result, Words, metrics, score_pool
 from pipeline.stage import Inputs, Output, Params, Shard, Stage
 from pipeline.stats import Stats
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 ANSWERS = 10
 """How many answers to each query are kept with the predictions."""
+
+NOTHING = Metric(
+    name="R@1",
+    value=None,
+    unit="fraction",
+    protocol="retrieval/t2i/aligned",
+    n=0,
+    reason="no image has both a caption and regions",
+)
 
 
 class RetrievalParams(Params):
@@ -85,7 +94,7 @@ class Retrieval(Stage[RetrievalParams]):
         for done, pool in enumerate(competing):
             out.progress(done, len(competing))
             results += score_pool(model, images, pool, phrases, self.params.rerank)
-        write_metrics(out.path(EXTENSION), [metric for result in results for metric in metrics(result)])
+        write_metrics(out.path(EXTENSION), [m for result in results for m in metrics(result)] or [NOTHING])
         write_predictions(out, results, usable, keep_scores=self.params.keep_scores)
         stats.totals.update(captions=sum(len(p.captions) for p in competing), phrases=len(phrases))
         return stats
