@@ -35,7 +35,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 some shards failed; 2 wrong configuration or command; 3 damage found; "
     "4 locked by another process; 130 interrupted.",
 )
-out = Console(highlight=False, soft_wrap=False)
+_PAGE = 140
+"""Columns of a table where no terminal says how wide it is: a log, a pipe."""
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _PAGE)
 
 Words = Annotated[
     list[str] | None,

@@ -137,6 +137,7 @@ class Worker:
         }
         record = commit_shard(partial, out, job.key, job.because, stats, made)
         shutil.rmtree(_scratch(partial, job), ignore_errors=True)
+        (partial / PROGRESS / f"{job.shard.name}.json").unlink(missing_ok=True)
         return record
 
     def _ready(self) -> tuple[Stage[Any], Inputs]:
