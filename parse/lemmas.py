@@ -28,16 +28,15 @@ _IRREGULAR = {
     ("noun", "women"): "woman",
     ("noun", "skis"): "ski",
 }
+_SIBILANTS = ("sses", "xes", "ches", "shes", "zzes")
 _RULES = {
     "noun": [
-        ("ies", "y"),
-        ("men", "man"),
-        *((f"{e}es", e) for e in ("s", "x", "z", "ch", "sh")),
-        ("ves", "f"),
-        ("s", ""),
+        *((ending, ending[:-2]) for ending in _SIBILANTS),
+        *(("s", ""), ("ses", "s"), ("zes", "z"), ("ies", "y"), ("men", "man"), ("ves", "f")),
     ],
-    "verb": [("ies", "y"), ("ing", "e"), ("ing", ""), ("ed", "e"), ("ed", ""), ("s", ""), ("es", "")],
+    "verb": [("ies", "y"), ("ing", ""), ("ing", "e"), ("ed", ""), ("ed", "e"), ("s", ""), ("es", "")],
 }
+"""Endings and what they stand for, in order of trust: the first that makes a known word is taken."""
 _SINGLE = re.compile(r"(^|[^aeiou])[aeiouy][bdgklmnprtvz]$")
 
 

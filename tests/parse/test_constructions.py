@@ -22,7 +22,10 @@ CONSTRUCTIONS = {
     "transitive verb": ("the man wears a hat", "man; hat; man wear hat"),
     "verb with particle": ("a man holding up a sign", "man; sign; man hold up sign"),
     "verb with preposition": ("a man is sitting on a bench", "man; bench; man sit on bench"),
-    "verb with particle and preposition": ("a train coming out of trees", "train; tree; train come out of tree"),
+    "verb with particle and preposition": (
+        "a train coming out of trees",
+        "train; tree; train come out of tree",
+    ),
     "verb without object": ("the dog is running", "dog; dog run"),
     "participle": ("a man riding a horse", "man; horse; man ride horse"),
     "two participles": (
@@ -34,12 +37,18 @@ CONSTRUCTIONS = {
     "passive participle": ("a bowl filled with fruit", "bowl; fruit; bowl fill with fruit"),
     "participle as a state": ("the floor is tiled", "floor; floor tiled"),
     "relative clause, subject": ("a dog that chases a cat", "dog; cat; dog chase cat"),
-    "relative clause, object": ("the horse that the man rides is brown", "horse; man; man ride horse; horse brown"),
+    "relative clause, object": (
+        "the horse that the man rides is brown",
+        "horse; man; man ride horse; horse brown",
+    ),
     "relative clause, copula": ("a square, which is red", "square; square red"),
     "copula and adjectives": ("the star is large and striped", "star; star large; star striped"),
     "copula and place": ("the cat is under the table", "cat; table; cat under table"),
     "existential": ("there is a cat on the mat", "cat; mat; cat on mat"),
-    "inversion": ("above a red circle is a blue star", "circle; circle red; star; star blue; star above circle"),
+    "inversion": (
+        "above a red circle is a blue star",
+        "circle; circle red; star; star blue; star above circle",
+    ),
     "inversion with there": ("below a cross there are two stars", "cross; star; star two; star below cross"),
     "coordinated subjects": (
         "a man and a woman are wearing hats",
