@@ -127,5 +127,6 @@ def make_source(block: Mapping[str, Any]) -> Source[Any]:
         raise ConfigError(
             f"a data set needs `source: module:Class`, not {entry!r}", "such as crawl.sources.folder:Folder"
         )
-    kind: type[Source[Any]] = load_entry(entry, f"source {entry}", Source)
-    return kind(validate(kind.Params, parameters, lambda at: ": ".join((f"source {entry}", ".".join(at)))))
+    place = f"source {entry}"
+    kind: type[Source[Any]] = load_entry(entry, place, Source)
+    return kind(validate(kind.Params, parameters, lambda at: ": ".join(filter(None, (place, ".".join(at))))))
