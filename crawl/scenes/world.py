@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "cross", "crown", "ghost")
 COLOURS = ("red", "blue", "green", "yellow", "purple", "pink", "black", "white")
@@ -91,10 +92,11 @@ class Scene:
             i
             for i, thing in enumerate(self.things)
             if (shape is None or thing.shape == shape)
-            and all(value in (thing.colour, thing.texture, thing.size) for value in values)
+            and {thing.colour, thing.texture, thing.size}.issuperset(values)
         ]
 
 
+@lru_cache(maxsize=4096)
 def relation_of(a: Box, b: Box) -> str | None:
     """How box `a` lies to box `b`: apart along one axis, and nearly level along the other."""
     across = (b[0] + b[2] - a[0] - a[2]) / 2
