@@ -6,6 +6,9 @@ from dataclasses import dataclass, fields, replace
 
 from torch import Tensor
 
+IGNORE = -100
+"""The label of a position that is not to be predicted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -17,7 +20,7 @@ class Batch:
         text_ids: int64 [B, La], `[CLS] words phrases [SEP]`, 0 where padded.
         text_mask: bool [B, La].
         phrase_span: int64 [B, 2], start and end of the phrases in a row of `text_ids`.
-        text_labels: int64 [B, La], the masked word, or `objectives.IGNORE`.
+        text_labels: int64 [B, La], the masked word, or `IGNORE`.
         tag_ids: int64 [B, Lb], `[CLS] tags [SEP]`.
         tag_mask: bool [B, Lb].
         tag_labels: int64 [B, Lb].

@@ -1,4 +1,4 @@
-"""Losses as pure functions of states; every random draw is an argument, so that a run can be repeated exactly."""
+"""Losses as pure functions of states; every random draw is an argument, so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-IGNORE = -100
-"""The label of a position that is not to be predicted."""
+from train.batch import IGNORE
+
 NEVER = -1e4
 """A similarity that no pair has: what must not be chosen."""
 
@@ -76,7 +76,7 @@ class HardPairs:
 
 
 def hardest_pairs(similarity: Tensor, same: Tensor, order: Tensor) -> HardPairs:
-    """Pair each of `order` with its most similar stranger: the first half keep their text, the rest their image.
+    """Pair each of `order` with its most similar stranger; half keep their text, the rest their image.
 
     Args:
         similarity: [n, n], rows captions, columns images.
@@ -93,12 +93,12 @@ def hardest_pairs(similarity: Tensor, same: Tensor, order: Tensor) -> HardPairs:
 def grounding_scores(
     phrases: Tensor, phrase_mask: Tensor, regions: Tensor, region_mask: Tensor, pick: Tensor, top: int
 ) -> Tensor:
-    """How well the phrases of a caption find regions in an image: the mean over phrases of one of the best cosines.
+    """How well a caption's phrases find regions in an image: a mean over phrases of one of the best cosines.
 
     Args:
         phrases: [n, P, h] fused states; phrase_mask: bool [n, P].
         regions: [n, R, h]; region_mask: bool [n, R].
-        pick: int64 [n, P], which of the `top` best regions to take (0: the best); bounded by how many there are.
+        pick: int64 [n, P], which of the `top` best regions to take (0: the best), modulo how many there are.
 
     Returns:
         [n]; 0 for a caption without phrases or an image without regions.
@@ -106,7 +106,7 @@ def grounding_scores(
     cosine = functional.normalize(phrases, dim=-1) @ functional.normalize(regions, dim=-1).transpose(1, 2)
     cosine = cosine.masked_fill(~region_mask[:, None, :], NEVER)
     counts = region_mask.sum(dim=1)
-    pick = torch.minimum(pick, (counts - 1).clamp(min=0)[:, None])
+    pick = pick % counts.clamp(min=1, max=top)[:, None]
     best = cosine.topk(min(top, cosine.shape[2]), dim=-1).values
     chosen = best.gather(2, pick[:, :, None]).squeeze(2)
     valid = phrase_mask & (counts > 0)[:, None]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from train.batch import Batch
+from train.batch import IGNORE, Batch
 from train.config import (
     Contrastive,
     Grounding,
@@ -23,7 +23,7 @@ from train.config import (
 )
 from train.models.mvptr import Mvptr
 from train.models.mvptr_keys import our_name, ours
-from train.objectives import IGNORE, hardest_pairs
+from train.objectives import hardest_pairs
 
 GOLDEN = Path(os.environ.get("BABELSCENE_GOLDEN", Path(__file__).parents[3] / "shared" / "golden")) / "mvptr"
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden vectors at {GOLDEN}")
@@ -116,7 +116,10 @@ class TestForward:
         case.check("H_v", states["vision"])
 
     def test_embeddings(self, case: Case, states: dict[str, Any]) -> None:
-        text, vision = states["model"].embed(states["text"], states["vision"])
+        text, vision = (
+            states["model"].embed_text(states["text"]),
+            states["model"].embed_vision(states["vision"]),
+        )
         case.check("g_t", text)
         case.check("g_v", vision)
         case.check("similarity", text @ vision.T)
@@ -142,7 +145,7 @@ class TestForward:
 
     def test_hard_pairs(self, case: Case, states: dict[str, Any]) -> None:
         tags, model = states["tags"], states["model"]
-        text, vision = model.embed(states["text"], states["vision"])
+        text, vision = model.embed_text(states["text"]), model.embed_vision(states["vision"])
         eye = torch.eye(len(text), dtype=torch.bool)
         pairs = hardest_pairs(text @ vision.T, eye, case.x["dice_index"])
         assert pairs.text.tolist() == case.y["hard_txt_index"].tolist()
@@ -247,7 +250,8 @@ class TestLosses:
             original = name.removeprefix("sample.grad/")
             if original != name:
                 gradient = gradients[our_name(original)]
-                case.check(name, gradient.T if original.endswith(("txt_proj", "vis_proj")) else gradient)
+                turned = gradient.T if original.endswith(("txt_proj", "vis_proj")) else gradient
+                case.check(name, turned.reshape(case.y[name].shape))
         rows = gradients["embeddings.words.weight"][case.x["word_rows"]]
         case.check("sample.grad_rows/bert.embeddings.word_embeddings.weight", rows)
 
@@ -269,7 +273,7 @@ class TestLosses:
         tags = batch.tag_ids.shape[1]
         text = model.encode_text(batch.text_ids, batch.text_mask)
         vision = model.encode_vision(batch.tag_ids, batch.tag_mask, batch.regions, batch.region_mask)
-        embedded = model.embed(text, vision)
+        embedded = model.embed_text(text), model.embed_vision(vision)
         case.check("similarity", embedded[0] @ embedded[1].T)
         fused = model.fuse(text, batch.text_mask, vision[:, tags:], batch.region_mask)
         case.check("J_states", torch.cat([fused.text, fused.regions], dim=1))

@@ -1,7 +1,8 @@
 """MVPTR: a text stack, a vision stack and a fusion stack over words, phrase concepts, tags and regions.
 
-After Li et al., "MVPTR: Multi-Level Semantic Alignment for Vision-Language Pre-Training via Multi-Stage Learning",
-2022. Where the original code has a defect, a setting in train/config.py names it; the default is the repair.
+After Li et al., "MVPTR: Multi-Level Semantic Alignment for Vision-Language Pre-Training via Multi-Stage
+Learning", 2022. Where the original code has a defect, a setting in train/config.py names it; the default is
+the repair.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train import objectives as losses
-from train.batch import Batch
+from train.batch import IGNORE, Batch
 from train.config import ModelSizes, Objectives
 from train.gather import gather_rows
 from train.layers import LAYER_NORM_EPS, Embeddings, Stack, WordHead, initialise
@@ -67,7 +68,7 @@ class Mvptr(nn.Module):
         self.fusion_stack = stack(sizes.fusion_layers)
         self.text_projection = nn.Linear(h, h, bias=False)
         self.vision_projection = nn.Linear(h, h, bias=False)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.log_scale = nn.Parameter(torch.tensor([math.log(1 / 0.07)]))  # DeepSpeed broadcasts no scalars
         self.pooler = nn.Linear(h, h)
         self.match_head = nn.Linear(h, 2)
         self.word_head = WordHead(h, words, sizes.tie_words) if objectives.masked_words.weight else None
@@ -75,6 +76,20 @@ class Mvptr(nn.Module):
         self.apply(initialise)
         for projection in (self.text_projection, self.vision_projection):
             projection.weight.data.normal_(std=h**-0.5)
+        for part in self._idle():
+            part.requires_grad_(False)
+
+    def _idle(self) -> list[nn.Module | nn.Parameter]:
+        """What no loss that is on moves; frozen, so that no optimiser decays it."""
+        weights = self.objectives.weights()
+        idle: list[nn.Module | nn.Parameter] = []
+        if not weights["contrastive"]:
+            idle += [self.text_projection, self.vision_projection, self.log_scale]
+        if not weights["matching"]:
+            idle += [self.pooler, self.match_head]
+        if not (weights["matching"] or weights["masked_words"] or weights["grounding"]):
+            idle.append(self.fusion_stack)
+        return idle
 
     def encode_text(self, ids: Tensor, mask: Tensor, segments: Tensor | int = 0) -> Tensor:
         """Captions and phrases, ids [B, La] -> states [B, La, h]."""
@@ -94,13 +109,13 @@ class Mvptr(nn.Module):
         tokens = torch.cat([self.embeddings(tag_ids, segments), seen], dim=1)
         return self.vision_stack(tokens, torch.cat([tag_mask, region_mask], dim=1))
 
-    def embed(self, text: Tensor | None, vision: Tensor | None) -> tuple[Tensor, Tensor]:
-        """First states of both stacks -> embeddings [B, h] of unit length; an absent stack gives an empty one."""
-        none = torch.empty(0)
-        return (
-            none if text is None else functional.normalize(self.text_projection(text[:, 0]), dim=-1),
-            none if vision is None else functional.normalize(self.vision_projection(vision[:, 0]), dim=-1),
-        )
+    def embed_text(self, states: Tensor) -> Tensor:
+        """States of the text stack -> embeddings [B, h] of unit length."""
+        return functional.normalize(self.text_projection(states[:, 0]), dim=-1)
+
+    def embed_vision(self, states: Tensor) -> Tensor:
+        """States of the vision stack -> embeddings [B, h] of unit length."""
+        return functional.normalize(self.vision_projection(states[:, 0]), dim=-1)
 
     def fuse(self, text: Tensor, text_mask: Tensor, regions: Tensor, region_mask: Tensor) -> Fused:
         """Run the fusion stack over states of both sides; tags and the visual [CLS] stay outside."""
@@ -118,8 +133,8 @@ class Mvptr(nn.Module):
     def scale(self) -> Tensor:
         """The contrastive scale, the inverse of the temperature."""
         if self.sizes.max_scale is None:
-            return self.log_scale.exp()
-        return losses.Clamped.apply(self.log_scale, self.sizes.max_scale)  # type: ignore[no-any-return]
+            return self.log_scale[0].exp()
+        return losses.Clamped.apply(self.log_scale[0], self.sizes.max_scale)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The losses that are on, by name, and their weighted sum as `total`."""
@@ -127,17 +142,17 @@ class Mvptr(nn.Module):
         vision = self.encode_vision(batch.tag_ids, batch.tag_mask, batch.regions, batch.region_mask)
         weights = self.objectives.weights()
         found: dict[str, Tensor] = {}
-        embedded = self.embed(text, vision)
+        embedded = self.embed_text(text), self.embed_vision(vision)
         if weights["contrastive"]:
             found["contrastive"] = self._contrastive(batch, *embedded)
         if self.tag_head is not None:
-            labelled = batch.tag_labels != losses.IGNORE
+            labelled = batch.tag_labels != IGNORE
             states = vision[:, : batch.tag_ids.shape[1]][labelled]
             logits = self.tag_head(states, self.embeddings.words.weight)
             found["masked_tags"] = losses.masked_cross_entropy(logits, batch.tag_labels[labelled])
         if weights["matching"] or weights["masked_words"] or weights["grounding"]:
             found |= self._fusion_losses(batch, text, vision, embedded[0] @ embedded[1].T)
-        total = sum((weights[name] * loss for name, loss in found.items()), torch.zeros_like(self.log_scale))
+        total = torch.stack([weights[name] * loss for name, loss in found.items()]).sum()
         return {**{name: found[name] for name in weights if name in found}, "total": total}
 
     def _contrastive(self, batch: Batch, text: Tensor, image: Tensor) -> Tensor:
@@ -176,7 +191,7 @@ class Mvptr(nn.Module):
             labels = torch.tensor([true, false], device=text.device).repeat_interleave(n)
             found["matching"] = functional.cross_entropy(self.match_head(fused.pooled).float(), labels)
         if self.word_head is not None:
-            labelled = batch.text_labels[:n] != losses.IGNORE
+            labelled = batch.text_labels[:n] != IGNORE
             logits = self.word_head(fused.text[:n][labelled], self.embeddings.words.weight)
             found["masked_words"] = losses.masked_cross_entropy(logits, batch.text_labels[:n][labelled])
         if weights["grounding"]:

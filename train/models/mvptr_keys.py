@@ -70,8 +70,9 @@ def our_name(original: str) -> str | None:
 
 
 def ours(original: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename (and turn, where needed) an original checkpoint; unknown names are kept, for the loader to report."""
-    return {
-        our_name(name) or name: tensor.T.contiguous() if name.removeprefix("bert.") in TRANSPOSED else tensor
-        for name, tensor in original.items()
-    }
+    """Rename (and turn, where needed) an original checkpoint; unknown names stay, to be reported."""
+    renamed = {}
+    for name, tensor in original.items():
+        turned = tensor.T.contiguous() if name.removeprefix("bert.") in TRANSPOSED else tensor
+        renamed[our_name(name) or name] = turned.reshape(1) if name == "logit_scale" else turned
+    return renamed

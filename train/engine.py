@@ -1,0 +1,190 @@
+"""DeepSpeed behind four verbs: step, and get or set the whole state by parameter name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from train.batch import Batch
+from train.config import Recipe
+from train.order import Cut
+from train.schedule import factor
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def prepare_environment() -> None:
+    """Set what DeepSpeed reads when it is imported; call before the first import in a process."""
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "warning")
+
+
+def _import_deepspeed() -> Any:
+    prepare_environment()
+    import deepspeed
+
+    # Without this the first start on a CPU compiles a shared-memory transport for half a minute; gloo does.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Optimiser groups: matrices decay; biases, norms and the temperature do not."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in learning if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+class Engine:
+    """A model under DeepSpeed with AdamW, in float32 (or computing in bfloat16), at any ZeRO stage.
+
+    Torch's AdamW, since DeepSpeed's own is compiled at first use and does not resume bit for bit.
+
+    Args:
+        model: whose forward maps a batch to losses with a `total`.
+        cut: how many micro batches make a step.
+        device: `cpu` or `cuda:N`.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe, cut: Cut, device: str) -> None:
+        deepspeed = _import_deepspeed()
+        self.recipe = recipe
+        self.device = device
+        self._names = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        settings = recipe.optimiser
+        optimiser = torch.optim.AdamW(
+            decay_groups(model, settings.weight_decay), lr=settings.lr, betas=settings.betas, eps=settings.eps
+        )
+        self._stage = recipe.run.zero_stage
+        self._engine, *_ = deepspeed.initialize(
+            model=model.to(device),
+            optimizer=optimiser,
+            dist_init_required=False,
+            config={
+                "train_batch_size": cut.batch,
+                "train_micro_batch_size_per_gpu": cut.micro,
+                "gradient_accumulation_steps": cut.accumulation,
+                "gradient_clipping": settings.clip,
+                "zero_optimization": {"stage": self._stage, "reduce_bucket_size": self._bucket()},
+                "zero_allow_untested_optimizer": True,
+                "steps_per_print": 2**62,
+            },
+        )
+        self._make_moments(0)
+
+    def step(self, step: int, batches: Sequence[Batch]) -> dict[str, Tensor]:
+        """Train on one micro batch after another, then update once.
+
+        One backward per micro batch, of the one summed loss: DeepSpeed keeps only the last of several.
+
+        Args:
+            step: of the optimiser, from 0; decides the learning rate.
+
+        Returns:
+            the losses of this rank, means over the micro batches, and `grad_norm` before clipping.
+        """
+        self._set_learning_rate(self.learning_rate(step))
+        self._engine.train()
+        summed: dict[str, Tensor] = {}
+        for batch in batches:
+            with self._precision():
+                losses = self._engine(batch.to(self.device))
+            self._engine.backward(losses["total"])
+            self._engine.step()
+            for name, loss in losses.items():
+                summed[name] = summed.get(name, torch.zeros_like(loss.detach())) + loss.detach() / len(
+                    batches
+                )
+        norm = self._engine.get_global_grad_norm()
+        norm = torch.as_tensor(0.0 if norm is None else norm, device=self.device)
+        return {**summed, "grad_norm": norm}
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of optimiser step `step`."""
+        return self.recipe.optimiser.lr * factor(self.recipe.schedule, step, self.recipe.run.steps)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Every parameter, whole, on the CPU. All ranks call it together."""
+        deepspeed = _import_deepspeed()
+        model = self._engine.module
+        if self._stage < 3:
+            return {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
+        whole = {}
+        for name, parameter in model.named_parameters():
+            with deepspeed.zero.GatheredParameters([parameter]):
+                whole[name] = parameter.detach().cpu().clone()
+        return whole
+
+    def moments(self) -> dict[str, Tensor]:
+        """AdamW's moments by `<moment>.<parameter>`, whole, on the CPU. All ranks call it together."""
+        deepspeed = _import_deepspeed()
+        whole = {}
+        for name, parameter in self._names.items():
+            for moment in MOMENTS:
+                if self._stage:
+                    value = deepspeed.utils.safe_get_full_optimizer_state(parameter, moment)
+                else:
+                    value = self._engine.optimizer.state[parameter][moment]
+                whole[f"{moment}.{name}"] = value.detach().cpu().clone().view(_shape(parameter))
+        return whole
+
+    def load_moments(self, moments: Mapping[str, Tensor], steps: int) -> None:
+        """Set AdamW's moments and its count of steps. All ranks call it together, before the first step.
+
+        The parameters themselves are loaded into the model before it comes here.
+        """
+        deepspeed = _import_deepspeed()
+        self._make_moments(steps)
+        for name, parameter in self._names.items():
+            for moment in MOMENTS:
+                value = moments[f"{moment}.{name}"].to(self.device)
+                if self._stage:
+                    deepspeed.utils.safe_set_full_optimizer_state(parameter, value, moment)
+                else:
+                    self._engine.optimizer.state[parameter][moment].copy_(value)
+
+    def _bucket(self) -> int:
+        """Elements of the gradient buffer, which by DeepSpeed's default takes two gigabytes for any model."""
+        return min(50_000_000, sum(parameter.numel() for parameter in self._names.values()))
+
+    def _make_moments(self, steps: int) -> None:
+        """Make the state that AdamW would make at its first step.
+
+        DeepSpeed waits for that step, and then links the states of the first parameter group alone.
+        """
+        zero = self._engine.optimizer
+        inner = zero.optimizer if self._stage else zero
+        if self._stage == 3:
+            held = zero.fp32_partitioned_groups_flat
+        elif self._stage:
+            held = zero.single_partition_of_fp32_groups
+        else:
+            held = list(self._names.values())
+        for tensor in held:
+            inner.state[tensor] = {
+                "step": torch.tensor(float(steps)),
+                **{moment: torch.zeros_like(tensor) for moment in MOMENTS},
+            }
+        if self._stage in (1, 2):
+            zero._lazy_init_hp_params_optimizer_state()
+
+    def _set_learning_rate(self, rate: float) -> None:
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        if self.recipe.run.dtype == "bf16":
+            return torch.autocast(self.device.partition(":")[0], torch.bfloat16)
+        return contextlib.nullcontext()
+
+
+def _shape(parameter: nn.Parameter) -> torch.Size:
+    """The whole shape, which ZeRO 3 keeps beside an emptied parameter."""
+    return torch.Size(getattr(parameter, "ds_shape", parameter.shape))

@@ -1,0 +1,86 @@
+"""What a rank opens before it trains: vocabulary, regions, captions, phrases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from store.concepts import ConceptVocabulary
+from store.errors import DataError
+from store.features import open_store
+from store.records import Regions
+from train.config import Recipe
+from train.data import Data, PhraseTable, read_captions
+from train.job import Job
+from train.layout import Tags
+from train.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that the loop reads besides its recipe."""
+
+    vocabulary: Vocabulary
+    data: Data
+    classes: tuple[str, ...]
+    attributes: tuple[str, ...]
+    languages: tuple[str, ...]
+    uses_phrases: bool
+
+    def counts(self) -> dict[str, Any]:
+        """Samples that are trained on, those left out with their reasons, and languages."""
+        return {
+            "usable": len(self.data),
+            "unusable": self.data.unusable,
+            "languages": list(self.languages),
+        }
+
+
+class RegionStores:
+    """Several feature stores as one.
+
+    Raises:
+        DataError: they differ in detector, dimension or names.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._stores = [open_store(path) for path in paths]
+        self.meta = dict(self._stores[0].meta)
+        for path, store in zip(paths[1:], self._stores[1:], strict=True):
+            differing = [name for name, value in self.meta.items() if store.meta.get(name) != value]
+            if set(differing) - {"format"}:
+                raise DataError(
+                    f"the regions in {path} and {paths[0]} differ in {', '.join(differing)}",
+                    "extract both with one detector and one recipe",
+                )
+
+    def __getitem__(self, key: str) -> Regions:
+        for store in self._stores:
+            if key in store:
+                return store[key]
+        raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return any(key in store for store in self._stores)
+
+
+def prepare(job: Job, recipe: Recipe) -> Prepared:
+    """Open a job's inputs.
+
+    Raises:
+        CorruptError: a file is missing or damaged.
+        DataError: they do not belong together.
+    """
+    concepts = ConceptVocabulary.read(Path(job.concepts)).concepts if job.concepts else ()
+    vocabulary = Vocabulary(Path(job.tokenizer) / "tokenizer.json", concepts)
+    regions = RegionStores([Path(path) for path in job.regions])
+    captions = read_captions([Path(path) for path in job.shards])
+    phrases = PhraseTable([Path(path) for path in job.phrases]) if job.phrases else None
+    classes, attributes = (tuple(regions.meta.get(name) or ()) for name in ("classes", "attributes"))
+    if recipe.lengths.tags and not classes:
+        raise DataError(f"{job.regions[0]} does not name its classes", "set lengths.tags to 0 in the recipe")
+    tags = Tags(vocabulary, classes, attributes, recipe.data.tags)
+    data = Data(recipe, vocabulary, captions, regions, tags, phrases)
+    return Prepared(vocabulary, data, classes, attributes, data.languages(), phrases is not None)

@@ -1,0 +1,122 @@
+"""The stage from shards, regions and phrases to a trained model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveInt
+
+from pipeline.stage import Inputs, Output, Params, Shard, Stage
+from pipeline.stats import Stats
+from store.errors import ConfigError
+from train.config import Recipe
+from train.keys import digests
+from train.recipe import keyed, load_recipe
+
+NAME = "model"
+
+
+class PretrainParams(Params):
+    """What to train."""
+
+    recipe: str
+    """A recipe of train/recipes by name, or the path of a YAML file; its content enters the key."""
+    ranks: PositiveInt = 1
+    """Processes on this host, one for each GPU, or on a CPU any number."""
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
+    """Settings that replace the recipe's, by dotted key: `{run.steps: 20}`."""
+
+    def load(self) -> Recipe:
+        """The recipe in force.
+
+        Raises:
+            ConfigError: it does not exist or says something that cannot be meant.
+        """
+        recipe = load_recipe(self.recipe, self.overrides)
+        parts = self.ranks * recipe.data.accumulation
+        if recipe.data.batch % parts:
+            raise ConfigError(
+                f"recipe '{self.recipe}': data.batch {recipe.data.batch} cannot be cut into"
+                f" {self.ranks} ranks x {recipe.data.accumulation} accumulation steps",
+                f"make data.batch a multiple of {parts}",
+            )
+        return recipe
+
+    def keyed(self) -> dict[str, Any]:
+        """The recipe's content and the number of ranks: what decides the bits of the result."""
+        return {"recipe": keyed(self.load()), "ranks": self.ranks}
+
+
+class Pretrain(Stage[PretrainParams]):
+    """Train a model under DeepSpeed; killed at any moment and started again, it ends with the same bytes.
+
+    Writes `model.safetensors`, `model.json` (recipe, sizes, names, concepts), `model.tokenizer.json` and
+    `model.losses.parquet`; `train.models.api.load_model` opens the folder. TensorBoard curves go to the logs.
+    """
+
+    version = 1
+    Params = PretrainParams
+    inputs: ClassVar[Mapping[str, str]] = {
+        "shards*": "samples with captions",
+        "regions*": "regions of their images",
+        "phrases?*": "phrases of their captions; without, none are used",
+        "concepts?": "the phrase concepts that get an embedding",
+        "tokenizer": "word pieces",
+    }
+
+    def shards(self, inputs: Inputs) -> Iterator[Shard]:
+        """One: the model."""
+        for name in ("shards", "regions", "tokenizer"):
+            if name not in inputs:
+                raise ConfigError(f"{type(self).__name__} needs the input '{name}'", "name it in stages.yaml")
+        yield Shard(name=NAME, uses=digests(inputs, "shards", "regions", "phrases", "concepts", "tokenizer"))
+
+    def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
+        """Run the ranks, pass on their progress, and count what was trained on."""
+        from train.launch import run_ranks
+
+        recipe = self.params.load()
+        job = self._job(shard, inputs, out, recipe)
+        path = out.scratch / "job.json"
+        job.write(path)
+        done: dict[str, Any] = {}
+
+        def follow(report: Mapping[str, Any]) -> None:
+            done.update(report.get("done", {}))
+            if "progress" in report:
+                out.progress(**report["progress"])
+
+        run_ranks(path, self.params.ranks, out.logs, follow)
+        for key, failure, detail in done["unusable"]:
+            out.fail(key, failure, detail)
+        stats = Stats(n_in=done["usable"] + len(done["unusable"]), n_ok=done["usable"])
+        stats.totals["steps"] = recipe.run.steps
+        stats.totals["samples seen"] = recipe.run.steps * recipe.data.batch
+        stats.totals["parameters"] = json.loads(out.path(".json").read_text("utf-8"))["parameters"]
+        stats.seconds.update(done["seconds"])
+        return stats
+
+    def _job(self, shard: Shard, inputs: Inputs, out: Output, recipe: Recipe) -> Any:
+        from store.atomic import sha256_json
+        from store.concepts import PHRASES, VOCABULARY
+        from train.job import Job
+
+        def tables(name: str, extension: str) -> tuple[str, ...]:
+            return tuple(str(a.file(record.name, extension)) for a in inputs.all(name) for record in a.shards)
+
+        phrases = "phrases" in inputs and "concepts" in inputs
+        return Job(
+            recipe=recipe.model_dump(mode="json"),
+            shards=tables("shards", ".parquet"),
+            regions=tuple(str(a.path) for a in inputs.all("regions")),
+            phrases=tables("phrases", PHRASES) if phrases else (),
+            concepts=str(inputs["concepts"].file("all", VOCABULARY)) if phrases else "",
+            tokenizer=str(inputs["tokenizer"].path),
+            output=str(out.folder / shard.name),
+            scratch=str(out.scratch),
+            logs=str(out.logs),
+            run=sha256_json({"uses": dict(shard.uses), **self.params.keyed()}),
+            ranks=self.params.ranks,
+        )

@@ -1,0 +1,80 @@
+"""One rank of a training run: `python -m train.rank JOB.json`, started by train.launch or by torchrun."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from store.errors import UserError
+from train.job import Job
+from train.launch import PARENT, RENDEZVOUS, REPORTS
+
+FAILED = 3
+"""Exit code of a rank that reported a UserError."""
+
+
+def main(job_path: str) -> int:
+    """Train and return the exit code."""
+    watch_parent()
+    try:
+        run(Job.read(Path(job_path)))
+    except UserError as error:
+        report({"error": {"kind": type(error).__name__, "what": error.what, "hint": error.hint}})
+        return FAILED
+    return 0
+
+
+def run(job: Job) -> None:
+    """Join the other ranks, train, leave."""
+    import torch
+    from torch import distributed
+
+    from train.trainer import train
+
+    torch.set_num_threads(job.recipe["run"]["threads"])
+    rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    device = "cpu"
+    if torch.cuda.is_available():
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        torch.cuda.set_device(device)
+        torch.use_deterministic_algorithms(True, warn_only=True)  # a CPU's are so anyway
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    file = os.environ.get(RENDEZVOUS)
+    distributed.init_process_group(
+        "gloo" if device == "cpu" else "nccl",
+        init_method=f"file://{file}" if file else "env://",
+        rank=rank,
+        world_size=ranks,
+    )
+    try:
+        train(job, rank, ranks, device, report)
+    finally:
+        distributed.destroy_process_group()
+
+
+def report(message: Mapping[str, Any]) -> None:
+    """Send one line to the parent, or to the terminal when torchrun is the parent."""
+    line = (json.dumps(message) + "\n").encode()
+    os.write(int(os.environ.get(REPORTS, "1")), line)
+
+
+def watch_parent() -> None:
+    """End this process at once when the parent that launched it dies, even by SIGKILL."""
+    descriptor = os.environ.get(PARENT)
+    if descriptor is None:
+        return
+
+    def wait() -> None:
+        os.read(int(descriptor), 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,113 @@
+"""Recipes on disk: one YAML file in train/recipes each, read with overrides and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from store.errors import ConfigError, did_you_mean
+from train.config import Recipe
+
+RECIPES = Path(__file__).parent / "recipes"
+
+UNKEYED = {
+    ("data", "workers"),
+    ("run", "checkpoint_every"),
+    ("run", "keep_checkpoints"),
+    ("run", "check_every"),
+}
+"""Settings that cannot change a single bit of the result."""
+
+
+def keyed(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON without the settings that cannot change the result."""
+    plain: dict[str, Any] = recipe.model_dump(mode="json")
+    for block, name in UNKEYED:
+        del plain[block][name]
+    return plain
+
+
+def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe and put overrides over it.
+
+    Args:
+        name: of a file in train/recipes without its ending, or a path ending in `.yaml`.
+        overrides: dotted key -> value, such as `{"run.steps": 20}`.
+
+    Raises:
+        ConfigError: no such recipe, an unknown key, a value that cannot be meant.
+    """
+    file = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
+    try:
+        plain = yaml.safe_load(file.read_text("utf-8")) or {}
+    except FileNotFoundError:
+        known = (found.stem for found in RECIPES.glob("*.yaml"))
+        raise ConfigError(f"no recipe '{name}' ({file})", did_you_mean(name, known)) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is no YAML: {error}") from error
+    if not isinstance(plain, dict):
+        raise ConfigError(f"{file} holds no mapping at the top")
+    for key, value in (overrides or {}).items():
+        _put(plain, key, value)
+    try:
+        recipe = Recipe.model_validate(plain)
+    except ValidationError as error:
+        raise ConfigError(*_explain(file, error)) from None
+    return check(recipe, str(file))
+
+
+def check(recipe: Recipe, where: str) -> Recipe:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        ConfigError: naming both settings and the remedy.
+    """
+    sizes, data = recipe.model, recipe.data
+    if sizes.hidden % sizes.heads:
+        raise ConfigError(f"{where}: model.hidden {sizes.hidden} is no multiple of model.heads {sizes.heads}")
+    if data.batch % data.accumulation:
+        raise ConfigError(
+            f"{where}: data.batch {data.batch} is no multiple of data.accumulation {data.accumulation}"
+        )
+    objectives = recipe.objectives
+    if objectives.masked_tags.weight and not recipe.lengths.tags:
+        raise ConfigError(
+            f"{where}: objectives.masked_tags needs tags", "set lengths.tags, or its weight to 0"
+        )
+    if (
+        objectives.grounding.weight
+        and objectives.grounding.negative == "hard"
+        and not objectives.matching.weight
+    ):
+        raise ConfigError(
+            f"{where}: grounding with hard negatives needs objectives.matching", "set its weight"
+        )
+    if not any(objectives.weights().values()):
+        raise ConfigError(f"{where}: every objective has weight 0", "set objectives.contrastive.weight")
+    return recipe
+
+
+def _put(plain: dict[str, Any], dotted: str, value: Any) -> None:
+    *blocks, last = dotted.split(".")
+    for block in blocks:
+        inner = plain.setdefault(block, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"override '{dotted}': '{block}' is no block of the recipe")
+        plain = inner
+    plain[last] = value
+
+
+def _explain(file: Path, error: ValidationError) -> tuple[str, str]:
+    """The first fault as (what, hint)."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    if first["type"] != "extra_forbidden":
+        return f"{file}: {'.'.join(where)}: {first['msg']} (got {first['input']!r})", ""
+    block: Any = Recipe
+    for part in where[:-1]:
+        block = block.model_fields[part].annotation
+    return f"{file}: unknown key '{'.'.join(where)}'", did_you_mean(where[-1], block.model_fields)
