@@ -125,7 +125,13 @@ def _node(config: Config, name: str, dataset: str) -> Node:
         params = config.expand(block.params, **{**names, "dataset": block_expanded} if dataset else {})
     except ConfigError as error:
         raise ConfigError(f"{config.where((*at, 'params'))}: {error.what}", error.hint) from error
-    typed = validate(stage_class.Params, params, lambda rest: config.where((*at, "params", *rest)))
+    try:
+        typed = validate(stage_class.Params, params, lambda rest: config.where((*at, "params", *rest)))
+    except ConfigError as error:
+        block = config.where(("datasets", dataset)) if dataset else ""
+        if not block or error.what.startswith(config.file.path.name):
+            raise
+        raise ConfigError(f"{block}: {error.what}", error.hint) from error  # found in the data set's own block
     return Node(
         name=f"{name}/{dataset}" if dataset else name,
         entry=block.run,
