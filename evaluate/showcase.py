@@ -111,6 +111,11 @@ def image_card(row: Mapping[str, Any], found: Mapping[str, Sample]) -> Markup:
     return html.join(parts)
 
 
+def original_first(sample: Sample) -> list[Caption]:
+    """One caption of each language, the one that the others translate before them."""
+    return sorted(aligned_captions(sample), key=lambda caption: caption.translates is not None)
+
+
 def spread(items: Sequence[str], n: int) -> list[str]:
     """Up to n items at even distances, the first one among them."""
     return [items[i * len(items) // n] for i in range(n)] if len(items) > n else list(items)
@@ -132,7 +137,7 @@ def _gallery(keys: Sequence[str], found: Mapping[str, Sample], inputs: Inputs) -
                 regions=known,
                 labels=labels,
                 phrases=phrases,
-                captions=aligned_captions(found[key]),
+                captions=original_first(found[key]),
             )
         )
     about = html.paragraph(
