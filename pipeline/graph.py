@@ -128,10 +128,10 @@ def _node(config: Config, name: str, dataset: str) -> Node:
     try:
         typed = validate(stage_class.Params, params, lambda rest: config.where((*at, "params", *rest)))
     except ConfigError as error:
-        block = config.where(("datasets", dataset)) if dataset else ""
-        if not block or error.what.startswith(config.file.path.name):
+        if not dataset or error.what.startswith(config.file.path.name):
             raise
-        raise ConfigError(f"{block}: {error.what}", error.hint) from error  # found in the data set's own block
+        where = config.where(("datasets", dataset))  # what a source finds wrong stands in its own block
+        raise ConfigError(f"{where}: {error.what}", error.hint) from error
     return Node(
         name=f"{name}/{dataset}" if dataset else name,
         entry=block.run,
