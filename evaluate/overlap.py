@@ -94,18 +94,16 @@ def shared(train: Digests, evaluation: Digests) -> list[tuple[str, str, str]]:
 
 
 def score(train: Mapping[str, Digests], evaluation: Mapping[str, Digests]) -> list[Metric]:
-    """For each pair of sets, how many evaluation images lie in the training set too."""
-    metrics = []
+    """How many evaluation images lie in any training set, then for each pair of sets."""
+    seen = {digest for images in train.values() for digest in images.values()}
+    every = [digest for images in evaluation.values() for digest in images.values()]
+    metrics = [_images("shared images", sum(digest in seen for digest in every), len(every))]
     for other, images in evaluation.items():
-        for one, seen in train.items():
-            common = {key for _, _, key in shared(seen, images)}
-            metrics.append(
-                Metric(
-                    name=f"{other} in {one}",
-                    value=float(len(common)),
-                    unit="images",
-                    protocol=PROTOCOL,
-                    n=len(images),
-                )
-            )
+        for one, trained in train.items():
+            common = {key for _, _, key in shared(trained, images)}
+            metrics.append(_images(f"{other} in {one}", len(common), len(images)))
     return metrics
+
+
+def _images(name: str, count: int, n: int) -> Metric:
+    return Metric(name=name, value=float(count), unit="images", protocol=PROTOCOL, n=n)

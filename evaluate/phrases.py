@@ -97,7 +97,7 @@ def stated_phrases(shards: Artifact) -> dict[str, set[Words]]:
 
 
 def score(stated: Mapping[str, set[Words]], found: Mapping[str, set[Words]]) -> list[Metric]:
-    """Precision, recall and F1 over all tuples and over those of each kind.
+    """F1, precision and recall over all tuples and over those of each kind.
 
     Args:
         stated: tuples by caption; empty where the data set has no ground truth, which gives metrics without
@@ -115,7 +115,8 @@ def score(stated: Mapping[str, set[Words]], found: Mapping[str, set[Words]]) -> 
             reason = "the data set states no scene graphs for its captions"
         elif not counts.stated:
             reason = f"no caption states a phrase of this kind: {kind or 'any'}"
-        for name, value in zip(("precision", "recall", "F1"), counts.scores(), strict=True):
+        precision, recall, f1 = counts.scores()
+        for name, value in (("F1", f1), ("precision", precision), ("recall", recall)):
             metrics.append(
                 Metric(
                     name=name,

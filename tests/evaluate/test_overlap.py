@@ -23,6 +23,7 @@ def test_equal_bytes_are_found_under_any_key(tmp_path):
         Overlap(Overlap.Params()), tmp_path / "out", train=[train, clean], evaluation=[test]
     )
     values = {m.name: (m.value, m.n) for m in read_metrics(made.file("overlap", ".metrics.json"))}
+    assert values.pop("shared images") == (1.0, 2)
     assert values == {"shards/test in shards/train": (1.0, 2), "shards/test in shards/clean": (0.0, 2)}
     pairs = [
         (r["train_key"], r["evaluation_key"]) for r in read_table(made.file("overlap", ".shared.parquet"))
