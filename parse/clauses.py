@@ -63,6 +63,7 @@ def _heads_clause(tree: Tree, token: int) -> bool:
 def _clause(tree: Tree, verb: int) -> Clause:
     particles = [k for k in tree.below(verb, "prt", "advmod") if tree.words[k] in PARTICLES and k > verb]
     particles = [k for k in particles if tree.deps[k] == "prt" or k == verb + 1]
+    particles = [k for k in particles if not tree.below(k, "pobj")]
     lemma = tree.name(verb)
     be = lemma == "be"
     things = [thing for k in tree.below(verb, "dobj") for thing in objects_of(tree, k)]
@@ -72,9 +73,11 @@ def _clause(tree: Tree, verb: int) -> Clause:
         # `there is a dog`, `below it is a star`, `this is a bridge`: the predicate is spoken of.
         subjects = [thing for k in nouns for thing in objects_of(tree, k)]
         nouns = []
+    things = things or _gap(tree, verb)
     adjectives = [k for k in tree.below(verb, "acomp", "oprd") if not tree.is_noun(k)]
     passive = is_passive(tree, verb)
     prepositions = tree.below(verb, "prep", "agent", "dative")
+    prepositions += [k for k in tree.below(verb, "prt") if tree.below(k, "pobj")]
     if _states(tree, verb) and not things and not prepositions:
         adjectives.append(verb)
     return Clause(
@@ -90,6 +93,19 @@ def _clause(tree: Tree, verb: int) -> Clause:
         finite=bool(tree.below(verb, *_SUBJECTS)),
         prepositions=tuple(prepositions),
     )
+
+
+def _gap(tree: Tree, verb: int) -> list[int]:
+    """What a relative clause without a pronoun leaves out: `the hat the man wears`."""
+    own = tree.below(verb, "nsubj")
+    head = tree.heads[verb]
+    if tree.deps[verb] != "relcl" or not own or not is_object(tree, head) or tree.name(verb) == "be":
+        return []
+    if any(
+        tree.tags[k] in ("WDT", "WP") or tree.words[k] == "that" for k in [*own, *tree.below(verb, "dobj")]
+    ):
+        return []
+    return [] if tree.below(verb, "prep", "advmod", "acomp", "mark") else [head]
 
 
 def _states(tree: Tree, verb: int) -> bool:

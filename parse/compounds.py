@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parse.lexicon import PREPOSITIONS, QUANTIFIERS, QUANTITIES
+from parse.lexicon import COLLECTIVES, PREPOSITIONS, QUANTIFIERS, QUANTITIES
 from parse.tree import GONE, Tree
 
 _SIDES = {"left": "to the left of", "right": "to the right of"}
@@ -79,6 +79,18 @@ def promote_quantified(tree: Tree) -> None:
         tree.attach(of, quantity, GONE)
 
 
+def lower_modifiers(tree: Tree) -> None:
+    """Hang what follows `a group of people` on the people: participles, clauses, places."""
+    for of in range(1, len(tree)):
+        head = tree.heads[of]
+        if tree.words[of] != "of" or tree.deps[of] != "prep" or tree.name(head) not in COLLECTIVES:
+            continue
+        for noun in tree.below(of, "pobj")[:1]:
+            for kid in tree.below(head, "prep", "acl", "relcl"):
+                if kid > noun:
+                    tree.attach(kid, noun, tree.deps[kid])
+
+
 def _is_quantity(tree: Tree, token: int, noun: int) -> bool:
     word = tree.words[token]
     if word in QUANTITIES:
@@ -103,6 +115,8 @@ def _is_preposition(tree: Tree, first: int, last: int) -> bool:
     """Whether the words are used as a preposition: something follows that they could govern."""
     if tree.words[first] in _SIDES and tree.is_verb(first):
         return False
+    if tree.is_noun(first) and tree.below(first, "det", "amod", "poss"):
+        return False  # the inside of a shoe
     return last + 1 < len(tree) and tree.tags[last + 1] not in (".", ",", "CC", "_SP")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 _DATA = json.loads((Path(__file__).parent / "data" / "english.json").read_text("utf-8"))
 
 PLURALS = frozenset[str](_DATA["plurals"])
-"""Nouns that name one thing by their plural; without `glasses` a man with glasses would carry drinks."""
+"""Nouns that name one thing by their plural and have kept it in MVPTR's vocabulary (`glasses` has not)."""
 
 PARTICLES = frozenset[str](_DATA["particles"])
 """Adverbs that belong to the verb before them: `hold up`."""
@@ -19,6 +19,9 @@ QUANTITIES = frozenset[str](_DATA["quantities"])
 
 QUANTIFIERS = frozenset[str](_DATA["quantifiers"])
 """Words that pick from a definite set: `two of the dogs`."""
+
+COLLECTIVES = frozenset[str](_DATA["collectives"])
+"""Nouns that stand for what they are `of`: in `a group of people riding` the people ride."""
 
 PREPOSITIONS: Mapping[str, str] = _DATA["prepositions"]
 """Compound prepositions, and what each is called: `left of` is `to the left of`."""

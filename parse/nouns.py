@@ -5,9 +5,9 @@ from __future__ import annotations
 from parse.lexicon import PEOPLE
 from parse.tree import GONE, Tree
 
-_PEOPLE = frozenset(("he", "she", "him", "her", "his", "hers", "himself", "herself", "who", "whom"))
-_THINGS = frozenset(("it", "its", "itself"))
-_MANY = frozenset(("they", "them", "their", "theirs", "themselves"))
+_PEOPLE = frozenset(("he", "she", "him", "her", "his", "hers"))
+_THINGS = frozenset(("it", "its"))
+_MANY = frozenset(("they", "them", "their", "theirs"))
 _RELATIVE = ("WDT", "WP", "WP$")
 
 

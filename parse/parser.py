@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from parse.attributes import attributes
 from parse.clauses import clauses
-from parse.compounds import join_prepositions, join_words, promote_quantified
+from parse.compounds import join_prepositions, join_words, lower_modifiers, promote_quantified
 from parse.graph import Attribute, Object, Relation, SceneGraph
 from parse.lemmas import Lemmatizer
 from parse.nouns import is_object
@@ -94,7 +94,7 @@ def scene_graph(doc: Doc, lemmatizer: Lemmatizer) -> SceneGraph:
 
 def graph_of(tree: Tree) -> SceneGraph:
     """Rewrite a tree (in place) until grammar's small print is gone, then read the graph off it."""
-    for rewrite in (join_words, join_prepositions, repair, promote_quantified):
+    for rewrite in (join_words, join_prepositions, repair, promote_quantified, lower_modifiers):
         rewrite(tree)
     found = clauses(tree)
     tokens = [token for token in range(len(tree)) if is_object(tree, token)]

@@ -12,6 +12,7 @@ from parse.tree import GONE, Tree
 
 _NOMINAL = ("nsubj", "nsubjpass", "dobj", "pobj", "attr", "conj", "appos", "ROOT")
 _BEFORE_PARTICIPLE = ("npadvmod", "nmod", "compound", "amod")
+_MISTAKEN_SUBJECTS = ("advmod", "amod", "npadvmod", "dep", "intj", "nmod", "compound")
 _NOMINALISED = ("other", "same", "front", "such", "own")
 """Adjectives that stand for a noun and name nothing."""
 
@@ -51,24 +52,56 @@ def _noun_as_verb(tree: Tree, token: int) -> None:
         tree.tags[token] = "NNS" if tree.tags[token] == "VBZ" else "NN"
 
 
+def _participle_as_head(tree: Tree, token: int) -> None:
+    """`sheet/compound laying/ROOT on bed`: a participle with a place or an object of its own is no head."""
+    before = token - 1
+    if not tree.words[token].endswith("ing") or tree.tags[token] not in ("VBG", "NN") or before < 0:
+        return
+    if tree.heads[before] != token or tree.deps[before] not in ("compound", "conj"):
+        return
+    beside = [k for k in tree.below(token, "prep", "dobj") if k == token + 1 or tree.deps[k] == "dobj"]
+    if tree.deps[token] not in _NOMINAL or not beside or tree.words[beside[0]] == "of":
+        return
+    head, dep = tree.heads[token], tree.deps[token]
+    tree.attach(before, before if head == token else head, dep)
+    for kid in [k for k in tree.kids[token] if k < before]:
+        tree.attach(kid, before, tree.deps[kid])
+    tree.attach(token, before, "acl")
+    tree.tags[token] = "VBG"
+
+
+def _stranded_preposition(tree: Tree, token: int) -> None:
+    """`drive down/prep the road/dobj`: a preposition before an object governs it."""
+    verb = tree.heads[token]
+    if tree.deps[token] != "prep" or tree.tags[token] != "IN" or tree.below(token, "pobj", "pcomp", "prep"):
+        return
+    for thing in tree.below(verb, "dobj"):
+        if (
+            thing > token
+            and tree.is_verb(verb)
+            and all(tree.heads[k] == thing for k in range(token + 1, thing))
+        ):
+            tree.attach(thing, token, "pobj")
+
+
+def _two_subjects(tree: Tree, token: int) -> None:
+    """`shirt/nsubj the man/nsubj is wearing`: the first of two subjects is the object."""
+    subjects = tree.below(token, "nsubj")
+    if len(subjects) != 2 or not tree.is_verb(token) or tree.below(token, "dobj", "attr", "acomp", "ccomp"):
+        return
+    first, second = subjects
+    if tree.is_noun(first) and tree.is_noun(second) and "," not in tree.words[first:second]:
+        tree.deps[first] = "dobj"
+
+
 def _missing_subject(tree: Tree, token: int) -> None:
     """`skateboard/RB has four wheels`: the word before a finite verb without a subject is its subject."""
-    before = token - 1
-    if (
-        before < 0
-        or tree.tags[token] not in ("VBZ", "VBP", "VBD")
-        or tree.deps[token] not in ("ROOT", "conj")
-    ):
+    helpers = tree.below(token, "aux", "auxpass")
+    finite = tree.tags[token] in ("VBZ", "VBP", "VBD") or (tree.is_verb(token) and helpers)
+    before = min([token, *helpers]) - 1
+    if before < 0 or not finite or tree.deps[token] not in ("ROOT", "conj"):
         return
-    if tree.heads[before] != token or tree.deps[before] not in (
-        "advmod",
-        "amod",
-        "npadvmod",
-        "dep",
-        "intj",
-        "nmod",
-        "compound",
-    ):
+    if tree.heads[before] != token or tree.deps[before] not in _MISTAKEN_SUBJECTS:
         return
     if tree.below(token, "nsubj", "nsubjpass", "expl", "csubj") or tree.words[before] in NOT_SUBJECTS:
         return
@@ -191,9 +224,12 @@ def _inversion(tree: Tree, token: int) -> None:
 
 
 _RULES: tuple[Callable[[Tree, int], None], ...] = (
+    _participle_as_head,
     _verb_with_subject,
     _noun_as_verb,
     _missing_subject,
+    _two_subjects,
+    _stranded_preposition,
     _covered_by,
     _participle_after_noun,
     _fronted_participle,

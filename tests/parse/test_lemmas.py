@@ -28,7 +28,7 @@ WITH_TABLES = [
     ("children", "NNS", "child"),
     ("leaves", "NNS", "leaf"),
     ("vases", "NNS", "vase"),
-    ("glasses", "NNS", "glasses"),
+    ("glasses", "NNS", "glass"),
     ("pants", "NNS", "pants"),
     ("people", "NNS", "people"),
     ("bus", "NN", "bus"),
