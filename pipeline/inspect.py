@@ -14,6 +14,8 @@ from pipeline.workspace import KEY_DIGITS
 from store.atomic import temporary_name
 from store.errors import CorruptError, DataError, UserError, did_you_mean
 
+LOG_WIDTH = 160
+"""Columns of what is piped or logged, where no terminal says."""
 Resolve = Callable[[str], tuple[Path, str]]
 """From an address to the artifact's folder and what follows in the address."""
 
@@ -87,8 +89,7 @@ def look(path: Path, rest: str = "", *, start: int = 0, count: int = 10) -> View
     artifact = Artifact.open(path)
     if not rest:
         return _look_artifact(artifact, start, count)
-    shard = _shard(artifact, rest)
-    key = rest[len(shard.name) :].strip("/")
+    shard, key = _shard_and_key(artifact, rest)
     if not key:
         return _look_shard(artifact, shard, start, count)
     return _look_record(artifact, shard, key)
@@ -102,7 +103,7 @@ def _look_file(path: Path, key: str, start: int, count: int) -> View:
             title=f"{path.name} · {key}", address=f"{path}/{key}", records={str(path): entry(path, key)}
         )
     facts = {"file": str(path), **describe(path)}
-    listing = Listing("records", _rows(entries(path, start, count)), start)
+    listing = Listing("records", entries(path, start, count), start)
     return View(title=path.name, address=str(path), facts=facts, listings=[listing])
 
 
@@ -147,7 +148,7 @@ def _look_shard(artifact: Artifact, shard: ShardRecord, start: int, count: int) 
     for path in _paths(artifact, shard):
         try:
             facts[path.name] = describe(path)
-            listings.append(Listing(path.name, _rows(entries(path, start, count)), start))
+            listings.append(Listing(path.name, entries(path, start, count), start))
         except UserError as error:  # a file without records, such as a log; the others still show
             facts[path.name] = error.what
     address = f"{artifact.manifest.node}/{shard.name}"
@@ -157,7 +158,8 @@ def _look_shard(artifact: Artifact, shard: ShardRecord, start: int, count: int) 
 def _look_record(artifact: Artifact, shard: ShardRecord, key: str) -> View:
     records, faults = _records(artifact, shard, key)
     if not records:
-        raise DataError(f"{artifact.manifest.node}/{shard.name} has no record '{key}'", "; ".join(faults))
+        hint = next((fault.hint for fault in faults if fault.hint), "")
+        raise DataError(f"{artifact.manifest.node}/{shard.name} has no record '{key}'", hint)
     address = f"{artifact.manifest.node}/{shard.name}/{key}"
     view = View(title=address, address=address, facts={"folder": str(artifact.path)}, records=records)
     if not any(_has_picture(record) for record in records.values()):
@@ -165,17 +167,17 @@ def _look_record(artifact: Artifact, shard: ShardRecord, key: str) -> View:
     return view
 
 
-def _records(artifact: Artifact, shard: ShardRecord, key: str) -> tuple[dict[str, Any], list[str]]:
+def _records(artifact: Artifact, shard: ShardRecord, key: str) -> tuple[dict[str, Any], list[UserError]]:
     """The record of a key in each of a shard's files, and why the other files have none."""
     from store.listing import entry
 
     found: dict[str, Any] = {}
-    faults: list[str] = []
+    faults: list[UserError] = []
     for path in _paths(artifact, shard):
         try:
             found[path.name] = entry(path, key)
         except UserError as error:
-            faults.append(error.what)
+            faults.append(error)
     return found, faults
 
 
@@ -209,32 +211,37 @@ def _has_picture(record: Mapping[str, Any]) -> bool:
 
 
 def _paths(artifact: Artifact, shard: ShardRecord) -> Iterator[Path]:
-    """The shard's files, and directories once each."""
-    seen: set[Path] = set()
-    for file in shard.files:
-        path = artifact.path / Path(file.name).parts[0]
-        if path not in seen:
-            seen.add(path)
-            yield path
+    """The shard's files, directories once each; the table of a tar is shown as part of the tar."""
+    names = dict.fromkeys(Path(file.name).parts[0] for file in shard.files)
+    for name in names:
+        if not (name.endswith(".parquet") and f"{name.removesuffix('.parquet')}.tar" in names):
+            yield artifact.path / name
 
 
-def _shard(artifact: Artifact, rest: str) -> ShardRecord:
-    name = rest.split("/")[0]
+def _shard_and_key(artifact: Artifact, rest: str) -> tuple[ShardRecord, str]:
+    """What `00003/scenes/7` names, or `scenes/7` where the artifact has a key index."""
+    name, _, key = rest.partition("/")
     for record in artifact.manifest.shards:
         if record.name == name:
-            return record
+            return record, key
+    index = artifact.file("all", ".index")
+    if index.exists():
+        from store.features.index import Index
+
+        keys = Index(index)
+        place = keys.find(rest)
+        if place is not None:
+            return _shard_and_key(artifact, f"{Path(keys.files[place[0]]).stem}/{rest}")
     known = [record.name for record in artifact.manifest.shards]
     raise DataError(f"{artifact.manifest.node} has no shard '{name}'", did_you_mean(name, known))
-
-
-def _rows(items: Any) -> list[dict[str, Any]]:
-    return [item if isinstance(item, dict) else {"key": item} for item in items]
 
 
 def _show(view: View, html: Path | None, as_json: bool) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
     if as_json:
         console.out(json.dumps(plain(view), indent=1, ensure_ascii=False), highlight=False)
         return

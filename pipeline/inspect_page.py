@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline import html
@@ -20,21 +20,16 @@ def page_of(view: View) -> str:
     if cards:
         sections.append(Section("Picture", html.cards(cards) if len(cards) > 1 else _wide(cards[0])))
     for name, record in view.records.items():
-        body = [html.definitions((key, _cell(value)) for key, value in leaves(record))]
-        regions = region_rows(record)
-        if regions:
-            headers = list(regions[0])
-            body.append(
-                html.table(headers, ([_cell(v) for v in row.values()] for row in regions), caption="Regions")
-            )
+        every = list(leaves(record))
+        body = [html.definitions((key, _cell(value)) for key, value in every if not is_table(value))]
+        body += [_table(key, value) for key, value in every if is_table(value)]
+        if regions := region_rows(record):
+            body.append(_table("regions", regions))
         sections.append(Section(name, html.join(body)))
     if view.facts:
         facts = html.definitions((key, _cell(value)) for key, value in leaves(view.facts))
         sections.append(Section("What it is", facts))
-    for listing in view.listings:
-        names = columns(listing.rows)
-        rows = [[_cell(row.get(name)) for name in names] for row in listing.rows]
-        sections.append(Section(heading(listing), html.table(names, rows, empty="no records")))
+    sections += [Section(heading(listing), _table("", listing.rows)) for listing in view.listings]
     again = html.command(f"babelscene inspect {view.address}")
     return html.page(view.title, [*sections, Section("Again", again)])
 
@@ -48,7 +43,7 @@ def _cards(name: str, record: Record, backdrop: Record | None) -> Iterator[Marku
             if isinstance(value, bytes) and html.media_type(value).startswith("image/"):
                 size = _size(record) or _size(source) or _decoded_size(value)
                 alt = next(iter(_texts(source)), (name, ""))[1] or name
-                shown = html.picture(value, size=size, alt=alt, boxes=boxes)
+                shown = html.picture(value, size=size, alt=alt, boxes=boxes, letter=1 / 40)
                 captions = html.join(html.linked(text, [], lang=lang) for lang, text in _texts(source))
                 yield shown + captions
     elif _texts(record):
@@ -62,10 +57,10 @@ def _wide(card: Markup) -> Markup:
 def _region_boxes(record: Record) -> Iterator[Box]:
     for row in region_rows(record):
         x1, y1, x2, y2 = map(float, row["box"].split())
-        name = next(
-            (v for k, v in row.items() if isinstance(v, str) and k != "box"), f"{row.get('class_id', '')}"
-        )
-        label = f"{name} {row['score']:.2f}" if "score" in row else str(name)
+        name = " ".join(str(row[word]) for word in ("attribute", "class") if row.get(word))
+        label = name or f"class {row.get('class_id', '?')}"
+        if "score" in row:
+            label += f" {row['score']:.2f}"
         tip = ", ".join(f"{k} {line(v)}" for k, v in row.items() if k != "box")
         top = row["region"] < LABELLED
         yield Box(xyxy=(x1, y1, x2, y2), label=label if top else "", tip=tip, kind="main" if top else "faint")
@@ -113,10 +108,18 @@ def _decoded_size(data: bytes) -> tuple[int, int]:
         return 640, 480
 
 
+def _table(caption: str, rows: Sequence[Record]) -> Markup:
+    names = columns(rows)
+    lines = ([_cell(row.get(name)) for name in names] for row in rows)
+    return html.table(names, lines, caption=caption, empty="no records")
+
+
 def _cell(value: Any) -> Any:
     if value is None or isinstance(value, int | float):
         return value if not isinstance(value, bool) else str(value)
     if is_table(value):
-        names = columns(value)
-        return html.table(names, ([_cell(each.get(name)) for name in names] for each in value))
+        return _table("", value)
+    if isinstance(value, Mapping) and value:
+        inner = html.definitions((str(name), _cell(each)) for name, each in value.items())
+        return html.details(f"{len(value)} entries", inner)
     return line(value)

@@ -14,10 +14,12 @@ from pipeline.markup import number, visible
 from pipeline.pictures import media_type
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, OverflowMethod
 
 VALUES = 512
 """Arrays of up to this many numbers are written out in JSON; larger ones are summed up."""
+WIDEST_KEPT = 24
+"""Columns up to this width are never narrowed for the sake of a wider one."""
 LONGEST = 200
 """Characters of a text shown in a cell of the terminal."""
 
@@ -74,12 +76,17 @@ def print_view(view: View, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    def show(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def show(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]], *, cut: bool = False) -> None:
         table = Table(box=None, show_header=any(headers), pad_edge=False, padding=(0, 2, 0, 0))
-        for header in headers:
-            table.add_column(Text(visible(header), style="dim"), overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(visible(line(cell)[:LONGEST])) for cell in row))
+        lines = [[visible(line(cell)[:LONGEST]) for cell in row] for row in rows]
+        fold: OverflowMethod = "ellipsis" if cut else "fold"
+        for i, header in enumerate(headers):
+            width = max((len(cells[i]) for cells in lines), default=0)
+            narrowest = min(WIDEST_KEPT, max(width, len(header)))
+            name = Text(visible(header), style="dim")
+            table.add_column(name, overflow=fold, no_wrap=cut, min_width=narrowest)
+        for cells in lines:
+            table.add_row(*map(Text, cells))
         console.print(Text(visible(title), style="bold"), soft_wrap=True)
         if table.row_count:
             console.print(table)
@@ -87,7 +94,7 @@ def print_view(view: View, console: Console) -> None:
 
     def show_rows(title: str, rows: Sequence[Record]) -> None:
         names = columns(rows)
-        show(title, names, ([row.get(name) for name in names] for row in rows))
+        show(title, names, ([row.get(name) for name in names] for row in rows), cut=True)
 
     show(view.title, ["", ""], leaves(view.facts))
     for listing in view.listings:
@@ -129,9 +136,9 @@ def _is_names(value: Any, count: int) -> bool:
 
 
 def leaves(record: Record, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested names joined by dots; lists and arrays stay whole."""
+    """Nested names joined by dots; lists, arrays, and mappings whose keys are data, not names, stay whole."""
     for name, value in record.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and all(str(key).isidentifier() for key in value):
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

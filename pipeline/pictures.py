@@ -35,6 +35,7 @@ def picture(
     alt: str,
     mime: str = "",
     boxes: Sequence[Box] = (),
+    letter: float = 1 / 24,
 ) -> Markup:
     """A picture inside the page, with boxes over it that stay sharp at any size.
 
@@ -43,11 +44,12 @@ def picture(
         size: width and height of the coordinates that the boxes are given in.
         alt: what it shows, for those who cannot see it.
         mime: media type; told from the first bytes when left out.
+        letter: size of the labels' letters as a share of the picture's width.
     """
     width, height = size
     href = f"data:{mime or media_type(data)};base64,{base64.b64encode(data).decode('ascii')}"
     image = element("image", href=href, width=width, height=height, preserveAspectRatio="none")
-    font = max(width, height) / 28
+    font = width * letter
     shapes = join(_box(box, size, font) for box in boxes)
     return element(
         "svg",

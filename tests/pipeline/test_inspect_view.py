@@ -86,7 +86,7 @@ def test_regions_without_a_picture_are_still_listed():
 def test_hostile_text_stays_text():
     evil = sample(EVIL, url=EVIL, source_ids={EVIL: EVIL})
     evil["truth"]["objects"][0]["name"] = EVIL
-    mild = sample("mild", url="mild", source_ids={"mild": "mild"})
+    mild = sample("mild", url="mild", source_ids={"mi ld": "mild"})
     listing = [Listing(EVIL, [{EVIL: EVIL}])]
     hostile = page_of(
         View(title=EVIL, address=EVIL, facts={EVIL: EVIL}, listings=listing, records={EVIL: evil})

@@ -14,8 +14,18 @@ from pipeline.report_stage import ReportNode
 from pipeline.stats import Stats
 from store.errors import CorruptError
 from store.tables import write_table
+from tests.pipeline.handmade import (
+    LOSSES,
+    Broken,
+    Toy,
+    ToyParams,
+    make_artifact,
+    metric,
+    metrics,
+    no_inputs,
+    toy,
+)
 from tests.pipeline.test_html import EVIL, structure
-from tests.pipeline.toys import LOSSES, Broken, Toy, ToyParams, make_artifact, metric, metrics, no_inputs, toy
 
 
 def node(name: str, artifact, *, stage: Toy | None = None, state: str = "fresh", **more) -> ReportNode:

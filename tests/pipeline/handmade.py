@@ -21,6 +21,9 @@ LOSSES = pa.schema(
 )
 
 
+KEY = "ef" * 32
+
+
 class ToyParams(Params):
     """Parameters with and without a default."""
 
@@ -64,9 +67,10 @@ def make_artifact(
     files: Mapping[str, bytes] | None = None,
     failures: Mapping[str, Sequence[tuple[str, str, str]]] | None = None,
     params: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Artifact] | None = None,
 ) -> Artifact:
-    """Write a manifest with its files; `files` are given to the shard whose name they start with."""
-    folder.mkdir(parents=True)
+    """Write a manifest with its files; those in the folder already belong to the shard that they are named by."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, data in (files or {}).items():
         (folder / name).write_bytes(data)
     for name, rows in (failures or {}).items():
@@ -89,11 +93,14 @@ def make_artifact(
         )
     manifest = Manifest(
         node=node,
-        stage="tests.pipeline.toys:Toy",
+        stage="tests.pipeline.handmade:Toy",
         version=1,
         params=params or {"steps": 400, "recipe": "demo"},
-        inputs={},
-        key="ef" * 32,
+        inputs={
+            name: [{"node": a.manifest.node, "key": a.manifest.key, "digest": a.digest}]
+            for name, a in (inputs or {}).items()
+        },
+        key=KEY,
         digest="0123456789abcdef" * 4,
         shards=tuple(records),
         stats=sum((Stats.from_json(dict(r.stats)) for r in records), Stats()).to_json(),
