@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,38 @@ def staged(path: Path, *, label: str = "shard") -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def staged_folder(folder: Path, *, label: str) -> Iterator[Path]:
+    """Give a new directory to fill that becomes `folder` at the end, durably, or vanishes on an error.
+
+    A directory of that name is replaced; after a crash there is the old one, the new one, or neither.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    temporary = temporary_name(folder)
+    try:
+        with full_disk_is_user_error(folder):
+            temporary.mkdir(parents=True)
+            point(f"{label}.write.before")
+            yield temporary
+            point(f"{label}.write.after")
+            fsync_tree(temporary, label=label)
+            remove_folder(folder)
+            replace(temporary, folder, label=label)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a directory so that a crash on the way leaves no half of it under its name; absent is fine."""
+    if folder.exists():
+        aside = temporary_name(folder)
+        folder.rename(aside)
+        shutil.rmtree(aside)
 
 
 @contextlib.contextmanager
