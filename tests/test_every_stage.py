@@ -1,0 +1,118 @@
+"""Every stage of stages.yaml, on a world of a few scenes, killed at every fault point and resumed.
+
+Each stage is one chain of runs: killed at the first point, run again and killed at the second, and so on to the
+last; then run undisturbed. Its artifact must equal that of a run that was never killed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import PARTIAL
+from pipeline.config import load_config
+from pipeline.graph import Node, build_graph, select
+from pipeline.plan import plan_all
+from pipeline.workspace import Workspace
+from store.faults import POINTS
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ["torch", "torchvision", "spacy", "deepspeed", "pyarrow.parquet", "tests.test_every_stage"]
+
+
+def graph(workspace: Path) -> dict[str, Node]:
+    return build_graph(
+        load_config(ROOT / "stages.yaml", "smoke", [f"workspace={workspace}", "executor=inline"])
+    )
+
+
+def one_of_each_stage() -> list[str]:
+    """The first node of each entry point; a second data set takes the same path through the code."""
+    first: dict[str, str] = {}
+    for node in graph(Path("nowhere")).values():
+        first.setdefault(node.entry, node.name)
+    return list(first.values())
+
+
+def work(workspace: Path, targets: list[str], fault: str) -> None:
+    """Run in a process of its own: it may be killed."""
+    from pipeline.executors.inline import InlineExecutor
+    from pipeline.progress import Reporter
+    from pipeline.run import Run
+    from store import faults
+
+    os.environ[faults.VARIABLE] = fault  # for processes that the stage starts
+    faults.arm(fault)
+    runner = Run(
+        nodes=select(graph(workspace), targets),
+        workspace=Workspace(workspace / "smoke"),
+        executor=InlineExecutor(),
+        reporter=Reporter(),
+        workers=1,
+    )
+    made = runner.go()
+    assert {each.state for each in made.values()} <= {"made", "fresh"}, made
+
+
+def run(workspace: Path, *targets: str, fault: str = "") -> int:
+    """Exit code of `work` in a fresh process that has the heavy packages at hand already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(HEAVY)
+    process = context.Process(target=work, args=(workspace, list(targets), fault))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def digests(workspace: Path, *targets: str) -> dict[str, str]:
+    plans = plan_all(select(graph(workspace), targets), Workspace(workspace / "smoke"))
+    assert all(plan.fresh for plan in plans.values()), {n: p.counts() for n, p in plans.items()}
+    return {name: plan.artifact.digest for name, plan in plans.items()}
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory) -> Path:
+    """A workspace in which nothing was ever killed."""
+    workspace = tmp_path_factory.mktemp("calm")
+    assert run(workspace) == 0
+    return workspace
+
+
+def test_a_second_world_is_the_same_to_the_byte(calm, tmp_path):
+    assert run(tmp_path) == 0
+    assert digests(tmp_path) == digests(calm)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", one_of_each_stage())
+def test_killed_at_every_point(calm, tmp_path, name):
+    shutil.copytree(calm, tmp_path / "work", copy_function=os.link)
+    workspace = tmp_path / "work"
+    shutil.rmtree(workspace / "smoke" / name)
+    passed = []
+    for point in POINTS:
+        code = run(workspace, name, fault=point)
+        if code == 0:  # what is committed goes past this point: begin anew
+            shutil.rmtree(workspace / "smoke" / name)
+            code = run(workspace, name, fault=point)
+        if code == 0:
+            assert point.startswith("checkpoint."), f"{point} was never passed"
+            continue
+        assert code == -signal.SIGKILL, (point, code)
+        passed.append(point)
+        no_partial_passes_for_an_artifact(workspace)
+    assert run(workspace, name) == 0
+    assert digests(workspace, name) == digests(calm, name)
+    assert not list(workspace.rglob(f"*{PARTIAL}"))
+
+
+def no_partial_passes_for_an_artifact(workspace: Path) -> None:
+    for manifest in workspace.rglob("manifest.json"):
+        if not manifest.parent.name.endswith(PARTIAL):
+            assert not {"records", "working", "scratch"} & {p.name for p in manifest.parent.iterdir()}
