@@ -3,7 +3,7 @@
 No pickle, and nothing is rounded: integers of any size, floats to the last bit (infinities and NaN too),
 tensors and arrays in their own type. What JSON cannot tell apart is written as an object with one key:
 
-    {"$tuple": [...]}   {"$float": "nan"}   {"$dict": [[key, value], ...]} (keys not text, or beginning with $)
+    {"$tuple": [...]}   {"$float": "nan"}   {"$dict": [[key, value], ...]} (keys not text, or from $ on)
     {"$tensor": name}   {"$array": name}    {"$scalar": name} (a numpy number)
 """
 
