@@ -91,7 +91,7 @@ def timeline(rows: Mapping[str, Sequence[tuple[float, float]]], *, title: str = 
             for i, (start, end) in enumerate(sorted(pieces))
         ]
         wall = sum(end - start for start, end in pieces)
-        lines.append((name, _drawing(f"{name} at work", shapes), f"{number(wall)} s"))
+        lines.append((name, _drawing(f"{name} at work", shapes), f"{number(round(wall, 2))} s"))
     return _bars(lines, title=f"{title} ({number(round(total, 1))} s)".strip())
 
 

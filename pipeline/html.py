@@ -113,9 +113,13 @@ def table(
     head = join(
         element("th", title, class_=name, scope="col") for title, name in zip(headers, classes, strict=True)
     )
+    columns = [_aligned([row[i] for row in body]) for i in range(len(headers))]
     lines = join(
-        element("tr", *(element("td", _cell(c), class_=name) for c, name in zip(row, classes, strict=True)))
-        for row in body
+        element(
+            "tr",
+            *(element("td", column[i], class_=name) for column, name in zip(columns, classes, strict=True)),
+        )
+        for i in range(len(body))
     )
     inner = [element("thead", element("tr", head)), element("tbody", lines)]
     if caption:
@@ -206,6 +210,18 @@ def _cell(value: object) -> Markup:
     if value is None:
         return element("span", "–", class_="quiet")
     return escape(number(value)) if _is_number(value) else escape(value)
+
+
+def _aligned(column: Sequence[object]) -> list[Markup]:
+    """The cells of a column, numbers with equally many decimals, so that they line up."""
+    texts = [number(value) if _is_number(value) else "" for value in column]
+    decimals = max((len(text.partition(".")[2]) for text in texts if "e" not in text), default=0)
+    return [
+        escape(f"{value:,.{decimals}f}")
+        if isinstance(value, float) and "." in text and "e" not in text
+        else _cell(value)
+        for value, text in zip(column, texts, strict=True)
+    ]
 
 
 def _numeric(column: Iterable[object]) -> bool:

@@ -54,21 +54,14 @@ def join(parts: Iterable[str], between: str = "") -> Markup:
 
 
 def number(value: object) -> str:
-    """A number for people: `12,345`, `0.9871`, `3.2e-05`, `nan`."""
+    """A number for people, to four digits: `12,345`, `0.9871`, `62.5`, `3.2e-05`, `nan`."""
     if isinstance(value, int):
         return f"{value:,}"
     if not isinstance(value, float):
         return str(value)
-    if not math.isfinite(value):
-        return str(value)
-    size = abs(value)
-    if size >= 1000:
+    if math.isfinite(value) and abs(value) >= 1000:
         return f"{value:,.0f}"
-    if size != 0 and size < 1e-3:
-        return f"{value:.2e}"
-    digits = 4 if size < 1 else 3 if size < 10 else 2 if size < 100 else 1
-    text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if size == int(size) else text
+    return f"{value:.4g}"
 
 
 def _name(name: str) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 METRICS = ".metrics.json"
 """Ending of files that hold a list of numbers, or such a list under the key `metrics`."""
 MOST_HEADLINES = 8
+PROTOCOLS = 2
+"""Protocols of one node among the headlines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +70,14 @@ def read_results(node: str, artifact: Artifact) -> list[Result]:
 
 
 def headlines(results: Sequence[Result]) -> Markup:
-    """The first metric of each node's first two protocols, over its languages, as tiles."""
+    """The first metric of each node's first protocols, over its languages, as tiles."""
     tiles: list[Markup] = []
     for node, of_node in _groups(results, "node"):
-        for protocol, of_protocol in list(_groups(of_node, "protocol"))[:2]:
+        taken: list[str] = []
+        for protocol, of_protocol in _groups(of_node, "protocol"):
+            if len(taken) == PROTOCOLS or any(protocol.startswith(f"{other}/") for other in taken):
+                continue  # a part of what is shown already
+            taken.append(protocol)
             group = [r for r in of_protocol if r.name == of_protocol[0].name]
             values = [r.value for r in group if r.value is not None]
             if not values:
@@ -116,7 +122,7 @@ def terminal_table(results: Sequence[Result]) -> Table:
     for i, header in enumerate(headers):
         shown.add_column(header, justify="left" if i < 3 else "right", overflow="fold")
     for row in _sparse(rows):
-        shown.add_row(*("–" if cell is None else escape_rich(str(cell)) for cell in row))
+        shown.add_row(*("" if cell is None else escape_rich(str(cell)) for cell in row))
     return shown
 
 

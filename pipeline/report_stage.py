@@ -203,12 +203,15 @@ def _throughput(artifact: Artifact, stats: Stats, unit: str) -> Markup:
     worked = seconds_taken(artifact)
     parts = []
     if stats.seconds:
-        seconds = sorted(stats.seconds.items(), key=lambda item: (-item[1], item[0]))
+        seconds = [(name, round(taken, 2)) for name, taken in stats.seconds.items()]
+        seconds.sort(key=lambda item: (-item[1], item[0]))
         title = f"{number(round(worked, 1))} s of work"
         if worked and stats.n_in:
             title += f", {number(stats.n_in / worked)} {unit} a second and worker"
         parts.append(stacked_bar(seconds, title=title, unit="s"))
-    timed = [(shard.name, sum(shard.statistics.seconds.values())) for shard in artifact.manifest.shards]
+    timed = [
+        (shard.name, round(sum(shard.statistics.seconds.values()), 2)) for shard in artifact.manifest.shards
+    ]
     if sum(1 for _, seconds in timed if seconds) > 1:
         slowest = sorted(timed, key=lambda item: (-item[1], item[0]))[:20]
         parts.append(details("Seconds by shard, slowest first", bar_chart(slowest, unit="s")))
@@ -216,7 +219,10 @@ def _throughput(artifact: Artifact, stats: Stats, unit: str) -> Markup:
 
 
 def _totals(stats: Stats) -> Markup:
-    return table(["counted", "total"], sorted(stats.totals.items())) if stats.totals else Markup("")
+    counts = [
+        element("li", element("b", number(n)), f" {_words(name)}") for name, n in sorted(stats.totals.items())
+    ]
+    return element("ul", *counts, class_="counts") if counts else Markup("")
 
 
 def _provenance(artifact: Artifact, node: ReportNode) -> Markup:

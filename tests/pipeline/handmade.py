@@ -41,7 +41,7 @@ class Toy(Stage[ToyParams]):
     unit = "images"
 
     def illustrate(self, artifact: Artifact, inputs: Inputs) -> list[tuple[str, str]]:
-        return [("A caption", cards([linked("a <b>red</b> circle", [(2, 5, "r0", "tip")], lang="en")]))]
+        return [("A caption", cards([linked("a <i>red</i> circle", [(2, 5, "r0", "tip")], lang="en")]))]
 
 
 class Broken(Toy):

@@ -114,7 +114,7 @@ def test_markup_passes_and_plus_escapes_text():
 
 def test_numbers():
     shown = [html.number(n) for n in (12345, 0, 0.98714, 1.0, 3.2e-5, 12345.6, float("nan"), -0.5)]
-    assert shown == ["12,345", "0", "0.9871", "1", "3.20e-05", "12,346", "nan", "-0.5000"]
+    assert shown == ["12,345", "0", "0.9871", "1", "3.2e-05", "12,346", "nan", "-0.5"]
 
 
 def test_table_sets_numbers_flush_right_and_shows_nothing_as_a_dash():
@@ -124,6 +124,12 @@ def test_table_sets_numbers_flush_right_and_shows_nothing_as_a_dash():
     assert "–" in text
     assert "<table" not in html.table(["name"], [], empty="nobody")
     assert "nobody" in html.table(["name"], [], empty="nobody")
+
+
+def test_decimals_of_a_column_line_up():
+    text = html.table(["a"], [[0.5], [0.98714], [2], [None], [1e-9]])
+    shown = re.findall(r'<td class="n">(?:<span[^>]*>)?([^<]+)', text)
+    assert shown == ["0.5000", "0.9871", "2", "–", "1e-09"]
 
 
 def test_linked_keeps_the_sentence_whatever_the_spans():
