@@ -24,6 +24,10 @@ _TABLE = _table()
 
 def join_words(tree: Tree) -> None:
     """Fold `t - shirt` into one token; spaCy's tokenizer cuts at hyphens between letters."""
+    for close in range(len(tree) - 1):
+        if tree.words[close : close + 2] == ["close", "up"] and tree.is_noun(close):
+            tree.fold([close + 1], close)
+            tree.words[close] = "close-up"
     i = 1
     while i < len(tree) - 1:
         if tree.words[i] == "-" and _touch(tree, i - 1, i) and _touch(tree, i, i + 1):

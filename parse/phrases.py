@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipeline.stage import Inputs, Output, Params, Shard, Stage, sharded_like
@@ -15,7 +16,7 @@ from store.concepts import ALIGNED, NONE, PARSED, PHRASES, PhraseRow, StoredPhra
 if TYPE_CHECKING:
     from parse.parser import Parser
     from pipeline.artifacts import Artifact
-    from store.records import Caption, Sample
+    from store.records import Caption
 
 _EDGES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 Phrases_ = tuple[StoredPhrase, ...]
@@ -61,12 +62,11 @@ class Phrases(Stage[PhrasesParams]):
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Write `<shard>.parquet`, a row for each caption."""
         from store.concepts import phrase_record, phrase_schema
-        from store.shards import read_metadata
         from store.tables import TableWriter
 
         began = time.perf_counter()
-        samples = list(read_metadata(inputs["shards"].file(shard.name, ".parquet")))
-        texts = [c.text for s in samples for c in s.captions if is_english(c)]
+        samples = list(captions_of(inputs["shards"].file(shard.name, ".parquet")))
+        texts = [caption.text for _, captions in samples for caption in captions if is_english(caption)]
         stats = Stats()
         stats.seconds["read"] = time.perf_counter() - began  # type: ignore[assignment]
         parsed = self._parse(dict.fromkeys(texts), out)
@@ -76,8 +76,8 @@ class Phrases(Stage[PhrasesParams]):
         )
         began = time.perf_counter()
         with TableWriter(out.path(PHRASES), phrase_schema()) as table:
-            for sample in samples:
-                for row in rows_of(sample, parsed):
+            for key, captions in samples:
+                for row in rows_of(key, captions, parsed):
                     table.write(phrase_record(row))
                     _count(stats, row)
         stats.seconds["write"] = time.perf_counter() - began  # type: ignore[assignment]
@@ -97,13 +97,12 @@ class Phrases(Stage[PhrasesParams]):
         """The first captions with their phrases."""
         from pipeline import html
         from store.concepts import read_phrases
-        from store.shards import read_metadata
 
         first = next(iter(artifact.shards), None)
         if first is None:
             return []
-        samples = read_metadata(inputs["shards"].file(first.name, ".parquet"))
-        texts = {caption.id: caption.text for sample in islice(samples, 6) for caption in sample.captions}
+        samples = captions_of(inputs["shards"].file(first.name, ".parquet"))
+        texts = {caption.id: caption.text for _, captions in islice(samples, 6) for caption in captions}
         rows = (row for row in read_phrases(artifact.file(first.name, PHRASES)) if row.caption in texts)
         shown = [row for row in rows if row.way == PARSED][:12]
         cells = [(texts[row.caption], " · ".join(" ".join(p.words) for p in row.phrases)) for row in shown]
@@ -133,15 +132,31 @@ def is_english(caption: Caption) -> bool:
     return caption.lang.split("-")[0].lower() == "en"
 
 
-def rows_of(sample: Sample, parsed: Mapping[str, Phrases_]) -> Iterator[PhraseRow]:
+def captions_of(table: Path) -> Iterator[tuple[str, list[Caption]]]:
+    """Key and captions of every sample, by the table of a shard; its other columns are not read.
+
+    Raises:
+        CorruptError: not the table of a shard.
+    """
+    from store.records import Caption
+    from store.shards import SUCCESS
+    from store.tables import iter_table
+
+    for row in iter_table(table, ["key", "status", "captions"]):
+        if row["status"] == SUCCESS:
+            yield row["key"], [Caption(**caption) for caption in row["captions"]]
+
+
+def rows_of(key: str, captions: list[Caption], parsed: Mapping[str, Phrases_]) -> Iterator[PhraseRow]:
     """A row for each caption of a sample.
 
     Args:
+        key: the sample's.
         parsed: phrases by English text.
     """
-    english = {caption.id: caption for caption in sample.captions if is_english(caption)}
+    english = {caption.id: caption for caption in captions if is_english(caption)}
     back = {caption.translates: caption for caption in reversed(english.values()) if caption.translates}
-    for caption in sample.captions:
+    for caption in captions:
         source = english.get(caption.translates or "") or back.get(caption.id)
         phrases: Phrases_ = ()
         way = NONE
@@ -149,7 +164,7 @@ def rows_of(sample: Sample, parsed: Mapping[str, Phrases_]) -> Iterator[PhraseRo
             phrases, way = parsed[caption.text], PARSED
         elif source is not None:
             phrases, way = tuple(StoredPhrase(p.words, ()) for p in parsed[source.text]), ALIGNED
-        yield PhraseRow(caption=caption.id, key=sample.key, lang=caption.lang, way=way, phrases=phrases)
+        yield PhraseRow(caption=caption.id, key=key, lang=caption.lang, way=way, phrases=phrases)
 
 
 def _count(stats: Stats, row: PhraseRow) -> None:

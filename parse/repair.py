@@ -19,10 +19,11 @@ _NOMINALISED = ("other", "same", "front", "such", "own")
 
 def repair(tree: Tree) -> None:
     """Correct tags and arcs in place."""
-    for rule in _RULES:
-        for token in range(len(tree)):
-            if tree.deps[token] != GONE:
-                rule(tree, token)
+    for rule, tags in _RULES:
+        if not tags.isdisjoint(tree.tags):
+            for token in range(len(tree)):
+                if tree.tags[token] in tags and tree.deps[token] != GONE:
+                    rule(tree, token)
 
 
 def _verb_with_subject(tree: Tree, token: int) -> None:
@@ -223,20 +224,26 @@ def _inversion(tree: Tree, token: int) -> None:
         tree.deps[others[0]] = "nsubj"
 
 
-_RULES: tuple[Callable[[Tree, int], None], ...] = (
-    _participle_as_head,
-    _verb_with_subject,
-    _noun_as_verb,
-    _missing_subject,
-    _two_subjects,
-    _stranded_preposition,
-    _covered_by,
-    _participle_after_noun,
-    _fronted_participle,
-    _preposition_as_root,
-    _colour_as_head,
-    _adjective_as_noun,
-    _stacked_adjectives,
-    _list,
-    _inversion,
+_NOUNS = frozenset(("NN", "NNS", "NNP", "NNPS"))
+_VERBS = frozenset(("VB", "VBD", "VBG", "VBN", "VBP", "VBZ"))
+_ADJECTIVES = frozenset(("JJ", "JJR", "JJS"))
+_PREPOSITIONS = frozenset(("IN",))
+
+_RULES: tuple[tuple[Callable[[Tree, int], None], frozenset[str]], ...] = (
+    (_participle_as_head, frozenset(("VBG", "NN"))),
+    (_verb_with_subject, frozenset(("NN", "NNS"))),
+    (_noun_as_verb, _VERBS),
+    (_missing_subject, _VERBS),
+    (_two_subjects, _VERBS),
+    (_stranded_preposition, _PREPOSITIONS),
+    (_covered_by, frozenset(("VBN", "VBD"))),
+    (_participle_after_noun, frozenset(("VBN",))),
+    (_fronted_participle, frozenset(("VBG", "VBN", "VBD"))),
+    (_preposition_as_root, _PREPOSITIONS),
+    (_colour_as_head, _NOUNS),
+    (_adjective_as_noun, frozenset(("JJ",))),
+    (_stacked_adjectives, _ADJECTIVES),
+    (_list, _NOUNS),
+    (_inversion, _PREPOSITIONS),
 )
+"""Each with the tags that it looks at, in the order in which they build on each other."""

@@ -83,6 +83,17 @@ CONSTRUCTIONS = {
     "part of a set": ("two of the dogs are running", "dog; dog two; dog run"),
     "piece": ("a slice of pizza", "slice; pizza; slice of pizza"),
     "group": ("a group of people", "group; people; group of people"),
+    "what a group does": (
+        "a group of people riding bikes",
+        "group; people; bike; group of people; people ride bike",
+    ),
+    "close up": ("a close up of a dog on a sofa", "close-up; dog; sofa; close-up of dog; dog on sofa"),
+    "gap of a relative clause": ("the hat the man is wearing", "hat; man; man wear hat"),
+    "two subjects": ("blue shirt the man is wearing", "shirt; shirt blue; man; man wear shirt"),
+    "preposition before an object": ("a taxi is driving down the road", "taxi; road; taxi drive down road"),
+    "participle behind a noun": ("sheet laying on bed", "sheet; bed; sheet lay on bed"),
+    "noun with a preposition's name": ("the inside of a shoe", "inside; shoe; inside of shoe"),
+    "reflexive pronoun": ("people enjoying themselves on a shore", "people; shore; people enjoy on shore"),
     "noun before a participle": ("a snow covered branch", "snow; branch; snow cover branch"),
     "participle before a noun": ("a stuffed animal", "animal; animal stuffed"),
 }
