@@ -77,7 +77,7 @@ class Engine:
                 "steps_per_print": 2**62,
             },
         )
-        self._make_moments(0)
+        self._make_moments()
 
     def step(self, step: int, batches: Sequence[Batch]) -> dict[str, Tensor]:
         """Train on one micro batch after another, then update once.
@@ -97,14 +97,19 @@ class Engine:
             with self._precision():
                 losses = self._engine(batch.to(self.device))
             self._engine.backward(losses["total"])
+            norm = None if self._stage else self._gradient_norm()
             self._engine.step()
             for name, loss in losses.items():
                 summed[name] = summed.get(name, torch.zeros_like(loss.detach())) + loss.detach() / len(
                     batches
                 )
-        norm = self._engine.get_global_grad_norm()
-        norm = torch.as_tensor(0.0 if norm is None else norm, device=self.device)
-        return {**summed, "grad_norm": norm}
+        norm = self._engine.get_global_grad_norm() if norm is None else norm
+        return {**summed, "grad_norm": torch.as_tensor(norm, device=self.device)}
+
+    def _gradient_norm(self) -> Tensor:
+        """The norm over all gradients, which DeepSpeed without ZeRO does not tell."""
+        gradients = [p.grad for p in self._names.values() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of optimiser step `step`."""
@@ -131,7 +136,7 @@ class Engine:
                 if self._stage:
                     value = deepspeed.utils.safe_get_full_optimizer_state(parameter, moment)
                 else:
-                    value = self._engine.optimizer.state[parameter][moment]
+                    value = self._inner.state[parameter][moment]
                 whole[f"{moment}.{name}"] = value.detach().cpu().clone().view(_shape(parameter))
         return whole
 
@@ -141,39 +146,46 @@ class Engine:
         The parameters themselves are loaded into the model before it comes here.
         """
         deepspeed = _import_deepspeed()
-        self._make_moments(steps)
+        for tensor in self._held():
+            self._inner.state[tensor]["step"].fill_(float(steps))
         for name, parameter in self._names.items():
             for moment in MOMENTS:
                 value = moments[f"{moment}.{name}"].to(self.device)
                 if self._stage:
                     deepspeed.utils.safe_set_full_optimizer_state(parameter, value, moment)
                 else:
-                    self._engine.optimizer.state[parameter][moment].copy_(value)
+                    self._inner.state[parameter][moment].copy_(value)
 
     def _bucket(self) -> int:
         """Elements of the gradient buffer, which by DeepSpeed's default takes two gigabytes for any model."""
         return min(50_000_000, sum(parameter.numel() for parameter in self._names.values()))
 
-    def _make_moments(self, steps: int) -> None:
+    def _make_moments(self) -> None:
         """Make the state that AdamW would make at its first step.
 
         DeepSpeed waits for that step, and then links the states of the first parameter group alone.
         """
-        zero = self._engine.optimizer
-        inner = zero.optimizer if self._stage else zero
-        if self._stage == 3:
-            held = zero.fp32_partitioned_groups_flat
-        elif self._stage:
-            held = zero.single_partition_of_fp32_groups
-        else:
-            held = list(self._names.values())
-        for tensor in held:
-            inner.state[tensor] = {
-                "step": torch.tensor(float(steps)),
+        for tensor in self._held():
+            self._inner.state[tensor] = {
+                "step": torch.tensor(0.0),
                 **{moment: torch.zeros_like(tensor) for moment in MOMENTS},
             }
         if self._stage in (1, 2):
-            zero._lazy_init_hp_params_optimizer_state()
+            self._engine.optimizer._lazy_init_hp_params_optimizer_state()
+
+    @property
+    def _inner(self) -> torch.optim.Optimizer:
+        """AdamW itself, which ZeRO wraps."""
+        outer = self._engine.optimizer
+        return outer.optimizer if self._stage else outer
+
+    def _held(self) -> list[Tensor]:
+        """The tensors that this rank's AdamW updates: parameters, or flat parts of many."""
+        if self._stage == 3:
+            return list(self._engine.optimizer.fp32_partitioned_groups_flat)
+        if self._stage:
+            return list(self._engine.optimizer.single_partition_of_fp32_groups)
+        return list(self._names.values())
 
     def _set_learning_rate(self, rate: float) -> None:
         for group in self._engine.optimizer.param_groups:

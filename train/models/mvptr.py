@@ -89,6 +89,7 @@ class Mvptr(nn.Module):
             idle += [self.pooler, self.match_head]
         if not (weights["matching"] or weights["masked_words"] or weights["grounding"]):
             idle.append(self.fusion_stack)
+            idle += [] if weights["contrastive"] else [self.text_stack]
         return idle
 
     def encode_text(self, ids: Tensor, mask: Tensor, segments: Tensor | int = 0) -> Tensor:

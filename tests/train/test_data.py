@@ -1,0 +1,173 @@
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toys import COLOURS, DIMENSION, THINGS, make_job, make_world
+
+from store.errors import DataError
+from store.features import StoreWriter
+from train.batch import IGNORE
+from train.config import Recipe
+from train.data import Data
+from train.draws import generator
+from train.inputs import RegionStores, prepare
+from train.job import Job
+from train.loader import Loader, collate
+from train.order import Cut, Place
+
+
+def open_data(world: Path, folder: Path, **overrides: Any) -> Data:
+    job = make_job(world, folder, **overrides)
+    return prepare(job, Recipe.model_validate(job.recipe)).data
+
+
+@pytest.fixture(scope="module")
+def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return open_data(world, tmp_path_factory.mktemp("data"), data__phrase_dropout=0.0)
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(
+        np.array_equal(x, y) if isinstance(x, np.ndarray) else x == y
+        for x, y in ((getattr(a, name), getattr(b, name)) for name in type(a).__slots__)
+    )
+
+
+def test_an_example_is_a_function_of_its_place(data: Data) -> None:
+    first = data.example(Place(0, 7))
+    data.example(Place(0, 8))
+    assert same(first, data.example(Place(0, 7)))
+    later = [data.example(Place(epoch, 7)) for epoch in range(1, 5)]
+    assert any(not same(first, other) for other in later)
+
+
+def test_words_phrases_and_labels_line_up(data: Data) -> None:
+    vocabulary, spotted = data.vocabulary, 0
+    for row in range(len(data)):
+        example = data.example(Place(0, row))
+        start, end = example.phrase_span
+        assert example.text_ids[0] == vocabulary.cls
+        assert example.text_ids[-1] == vocabulary.sep
+        assert end == len(example.text_ids) - 1
+        assert (example.text_labels[start:end] == IGNORE).all()
+        assert end > start  # phrase dropout is off, and every toy caption has phrases
+        words = np.where(example.text_labels == IGNORE, example.text_ids, example.text_labels)[1:start]
+        assert (words < vocabulary.words).all()
+        spotted += int((example.text_labels != IGNORE).sum())
+        assert example.regions.shape[1] == DIMENSION + 6
+    assert spotted > 20
+
+
+def test_phrase_dropout_and_absence(world: Path, tmp_path: Path) -> None:
+    def share(**overrides: Any) -> float:
+        made = open_data(world, tmp_path / str(overrides), **overrides)
+        spans = [made.example(Place(epoch, row)).phrase_span for epoch in range(4) for row in range(60)]
+        return float(np.mean([end > start for start, end in spans]))
+
+    assert share(data__phrase_dropout=1.0) == 0
+    assert share(with_phrases=False) == 0
+    assert share(data__phrase_dropout=0.5) == pytest.approx(0.5, abs=0.15)
+
+
+def test_languages_are_mixed_by_weight(world: Path, tmp_path: Path) -> None:
+    made = open_data(world, tmp_path, data__languages={"en": 3, "cs": 1})
+    drawn = Counter(
+        made.example(Place(epoch, row)).caption.split("#")[1][:2] for epoch in range(10) for row in range(60)
+    )
+    assert set(drawn) == {"en", "cs"}
+    assert drawn["en"] / 600 == pytest.approx(0.75, abs=0.06)
+    assert made.languages() == ("cs", "en")
+
+
+def test_tags_are_distinct_and_in_order_of_score(data: Data) -> None:
+    seen = data._read(data.key(0))
+    twice = replace(seen, **{name: np.concatenate([getattr(seen, name)] * 2) for name in ("class_id", "attribute_id")})
+    words = data.vocabulary.tokenizer.decode(data._tags.ids(twice, 99).tolist())
+    names = [
+        f"{list(COLOURS)[a]} {list(THINGS)[c]}"
+        for c, a in zip(seen.class_id.tolist(), seen.attribute_id.tolist(), strict=True)
+    ]
+    assert words == " ".join(dict.fromkeys(names))
+    assert len(data._tags.ids(twice, 3)) == 3
+    assert len(data._tags.ids(twice, 0)) == 0
+
+
+def test_samples_that_cannot_be_used_are_named(world: Path, tmp_path: Path) -> None:
+    small = make_world(tmp_path / "small", 4)
+    whole = make_job(world, tmp_path / "j")
+    mixed = Job(**{**{n: getattr(whole, n) for n in Job.__slots__}, "regions": (str(small / "regions.lmdb"),)})
+    made = prepare(mixed, Recipe.model_validate(whole.recipe)).data
+    assert len(made) == 4
+    assert {failure for _, failure, _ in made.unusable} == {"no_regions"}
+    assert len(made.unusable) == 56
+    with pytest.raises(DataError, match="none of 60 samples"):
+        open_data(world, tmp_path / "fr", data__languages={"it": 1})
+
+
+def test_stores_of_different_detectors_do_not_mix(world: Path, tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "other.lmdb", {"detector": "other"}, dim=DIMENSION):
+        pass
+    with pytest.raises(DataError, match="differ in attributes, classes, detector"):
+        RegionStores([world / "regions.lmdb", tmp_path / "other.lmdb"])
+
+
+def equal_batches(a: Any, b: Any) -> bool:
+    return all(
+        torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y
+        for x, y in ((getattr(a, name), getattr(b, name)) for name in type(a).__slots__)
+    )
+
+
+def test_workers_change_nothing(data: Data) -> None:
+    def batches(workers: int) -> list[Any]:
+        return [batch for step in Loader(data, Cut(8), 0).steps(5, 12, workers) for batch in step]
+
+    plain = batches(0)
+    for workers in (1, 2, 4):
+        assert all(equal_batches(a, b) for a, b in zip(plain, batches(workers), strict=True))
+
+
+def test_ranks_and_accumulation_read_the_same_samples(data: Data) -> None:
+    def captions(ranks: int, accumulation: int) -> list[str]:
+        cut = Cut(16, ranks, accumulation)
+        loaders = [Loader(data, cut, rank) for rank in range(ranks)]
+        return [
+            key
+            for step in range(6)
+            for turn in range(accumulation)
+            for loader in loaders
+            for key in loader.micro_batch(step, turn).keys
+        ]
+
+    assert captions(1, 1) == captions(2, 1) == captions(4, 1) == captions(2, 2) == captions(1, 4)
+
+
+def test_keys_of_any_rank_for_messages(data: Data) -> None:
+    loader = Loader(data, Cut(8, 2), 0)
+    other = Loader(data, Cut(8, 2), 1).micro_batch(3, 0)
+    assert [key.partition("#")[0] for key in other.keys] == loader.keys(3, 1)
+
+
+def test_padding_is_trimmed_and_strangers_are_strangers(data: Data) -> None:
+    examples = [data.example(Place(0, row)) for row in (1, 2, 3, 1)]
+    batch = collate(examples, None, generator("x"))
+    assert batch.text_mask.any(dim=0).all()
+    assert batch.region_mask.any(dim=0).all()
+    assert batch.text_ids.shape[1] == max(len(e.text_ids) for e in examples)
+    assert (batch.image[batch.other] != batch.image).all()
+    assert sorted(batch.order.tolist()) == [0, 1, 2, 3]
+    assert collate(examples, 2, generator("x")).order.numel() == 2
+    assert batch.tokens == sum(len(e.text_ids) + len(e.tag_ids) + len(e.regions) for e in examples)
+
+
+def test_an_error_in_a_loader_thread_surfaces(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(key: str) -> Any:
+        raise DataError(f"no {key}")
+
+    monkeypatch.setattr(data, "_read", broken)
+    with pytest.raises(DataError, match="no toys/"):
+        list(Loader(data, Cut(8), 0).steps(0, 3, 2))

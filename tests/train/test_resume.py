@@ -1,0 +1,109 @@
+"""Twenty steps equal ten, SIGKILL, ten more: bit for bit, with real processes."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import make_job
+
+from store.errors import DataError
+from train import checkpoint
+from train.job import Job
+from train.launch import run_ranks
+
+FIRST_CHECKPOINT = "checkpoint.parent.after:2"
+"""Right after the directory of the first checkpoint has its name: the second rename that a rank 0 makes."""
+
+
+def run(job: Job) -> list[dict[str, Any]]:
+    path = Path(job.scratch) / "job.json"
+    job.write(path)
+    reports: list[Any] = []
+    run_ranks(path, job.ranks, Path(job.logs), reports.append)
+    return reports
+
+
+def files(job: Job) -> dict[str, bytes]:
+    folder = Path(job.output).parent
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def last_state(job: Job) -> dict[str, Any]:
+    newest = max((Path(job.scratch) / "checkpoints").glob("step-*"))
+    found: dict[str, Any] = json.loads((newest / "state.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_ten_steps_kill_ten_steps_equal_twenty(
+    world: Path, tmp_path: Path, ranks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"ranks": ranks, "run__zero_stage": 2, "data__workers": 2}
+    whole = make_job(world, tmp_path / "whole", **settings)
+    run(whole)
+    killed = make_job(world, tmp_path / "killed", **settings)
+    monkeypatch.setenv("BABELSCENE_FAULT", FIRST_CHECKPOINT)
+    with pytest.raises(RuntimeError, match="rank 0 of .* ended with code -9"):
+        run(killed)
+    monkeypatch.delenv("BABELSCENE_FAULT")
+    assert last_state(killed)["step"] == 10
+    assert not files(killed)
+    resumed = replace(killed, recipe={**killed.recipe, "data": {**killed.recipe["data"], "workers": 4}})
+    (done,) = [report["done"] for report in run(resumed) if "done" in report]
+    assert done["steps"] == 10
+    assert files(resumed) == files(whole)
+    assert last_state(resumed)["sha256"] == last_state(whole)["sha256"]  # parameters, moments, losses
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from train.job import Job
+from train.launch import run_ranks
+path = Path(sys.argv[1])
+job = Job.read(path)
+run_ranks(path, job.ranks, Path(job.logs), lambda report: print(report, flush=True))
+"""
+
+
+def test_nothing_outlives_a_killed_parent(world: Path, tmp_path: Path) -> None:
+    job = make_job(world, tmp_path, ranks=2, run__steps=100_000, run__check_every=1)
+    path = Path(job.scratch) / "job.json"
+    job.write(path)
+    parent = subprocess.Popen([sys.executable, "-c", DRIVER, str(path)], stdout=subprocess.PIPE, cwd=Path.cwd())
+    assert parent.stdout is not None
+    assert b"progress" in parent.stdout.readline()
+    ranks = children(parent.pid)
+    assert len(ranks) == 2
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 30
+    while any(alive(rank) for rank in ranks):
+        assert time.monotonic() < deadline, "a rank outlived its parent"
+        time.sleep(0.01)
+    assert checkpoint.latest(Path(job.scratch) / "checkpoints", job.run) is None or last_state(job)["step"] > 0
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_an_error_of_a_rank_comes_back_as_what_it_is(world: Path, tmp_path: Path) -> None:
+    job = make_job(world, tmp_path, optimiser__lr=1e30, optimiser__clip=0.0)
+    with pytest.raises(DataError, match="not finite at step .*, rank 0, samples: toys/"):
+        run(job)
