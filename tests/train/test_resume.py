@@ -46,7 +46,7 @@ def last_state(job: Job) -> dict[str, Any]:
 def test_ten_steps_kill_ten_steps_equal_twenty(
     world: Path, tmp_path: Path, ranks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"ranks": ranks, "run__zero_stage": 2, "data__workers": 2}
+    settings = {"ranks": ranks, "run__zero_stage": 2 if ranks > 1 else 0, "data__workers": 2}
     whole = make_job(world, tmp_path / "whole", **settings)
     run(whole)
     killed = make_job(world, tmp_path / "killed", **settings)

@@ -151,6 +151,7 @@ TINY: dict[str, Any] = {
     "data.batch": 8,
     "schedule.warmup": 3,
     "run.steps": 20,
+    "run.zero_stage": 0,
     "run.checkpoint_every": 10,
     "run.check_every": 5,
 }
