@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.artifacts import MANIFEST, Artifact, ShardRecord
 from pipeline.inspect_page import page_of
-from pipeline.inspect_view import Listing, View, plain, print_view
+from pipeline.inspect_view import Listing, View, has_picture, plain, print_view
 from pipeline.workspace import KEY_DIGITS
 from store.atomic import temporary_name
 from store.errors import CorruptError, DataError, UserError, did_you_mean
@@ -145,7 +145,7 @@ def _look_shard(artifact: Artifact, shard: ShardRecord, start: int, count: int) 
     listings = [
         Listing("files", [{"file": f.name, "bytes": f.size, "sha256": f.sha256[:12]} for f in shard.files], 0)
     ]
-    for path in _paths(artifact, shard):
+    for path in files_of(artifact, shard):
         try:
             facts[path.name] = describe(path)
             listings.append(Listing(path.name, entries(path, start, count), start))
@@ -162,7 +162,7 @@ def _look_record(artifact: Artifact, shard: ShardRecord, key: str) -> View:
         raise DataError(f"{artifact.manifest.node}/{shard.name} has no record '{key}'", hint)
     address = f"{artifact.manifest.node}/{shard.name}/{key}"
     view = View(title=address, address=address, facts={"folder": str(artifact.path)}, records=records)
-    if not any(_has_picture(record) for record in records.values()):
+    if not any(has_picture(record) for record in records.values()):
         view.backdrop = _picture_upstream(artifact, shard.name, key)
     return view
 
@@ -173,7 +173,7 @@ def _records(artifact: Artifact, shard: ShardRecord, key: str) -> tuple[dict[str
 
     found: dict[str, Any] = {}
     faults: list[UserError] = []
-    for path in _paths(artifact, shard):
+    for path in files_of(artifact, shard):
         try:
             found[path.name] = entry(path, key)
         except UserError as error:
@@ -186,7 +186,7 @@ def _picture_upstream(artifact: Artifact, shard: str, key: str) -> Mapping[str, 
     for upstream in _upstream(artifact):
         twin = next((record for record in upstream.shards if record.name == shard), None)
         for record in _records(upstream, twin, key)[0].values() if twin else ():
-            if _has_picture(record):
+            if has_picture(record):
                 return record
     return None
 
@@ -206,11 +206,7 @@ def _upstream(artifact: Artifact) -> Iterator[Artifact]:
                     break
 
 
-def _has_picture(record: Mapping[str, Any]) -> bool:
-    return any(isinstance(value, bytes) for value in record.values())
-
-
-def _paths(artifact: Artifact, shard: ShardRecord) -> Iterator[Path]:
+def files_of(artifact: Artifact, shard: ShardRecord) -> Iterator[Path]:
     """The shard's files, directories once each; the table of a tar is shown as part of the tar."""
     names = dict.fromkeys(Path(file.name).parts[0] for file in shard.files)
     for name in names:

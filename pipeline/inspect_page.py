@@ -7,7 +7,17 @@ from typing import Any
 
 from pipeline import html
 from pipeline.html import Box, Markup, Section
-from pipeline.inspect_view import Record, View, columns, heading, is_table, leaves, line, region_rows
+from pipeline.inspect_view import (
+    Record,
+    View,
+    columns,
+    has_picture,
+    heading,
+    is_table,
+    leaves,
+    line,
+    region_rows,
+)
 
 LABELLED = 12
 """Boxes with a label in the picture; the others show theirs under the pointer."""
@@ -16,9 +26,9 @@ LABELLED = 12
 def page_of(view: View) -> str:
     """Show the view as a page that stands alone; the same view gives the same bytes."""
     sections = []
-    cards = [card for name, record in view.records.items() for card in _cards(name, record, view.backdrop)]
-    if cards:
-        sections.append(Section("Picture", html.cards(cards) if len(cards) > 1 else _wide(cards[0])))
+    shown = [*pictures_of(view), *(caption for _, caption in captions_of(view))]
+    if shown:
+        sections.append(Section("Picture", html.element("article", *shown, class_="card")))
     for name, record in view.records.items():
         every = list(leaves(record))
         body = [html.definitions((key, _cell(value)) for key, value in every if not is_table(value))]
@@ -34,24 +44,28 @@ def page_of(view: View) -> str:
     return html.page(view.title, [*sections, Section("Again", again)])
 
 
-def _cards(name: str, record: Record, backdrop: Record | None) -> Iterator[Markup]:
-    """A picture with the record's boxes, and its captions."""
-    source = record if any(isinstance(v, bytes) for v in record.values()) else backdrop
-    boxes = [*_region_boxes(record), *_true_boxes(record)]
-    if source is not None and (source is record or boxes):
+def pictures_of(view: View, *, letter: float = 1 / 40) -> Iterator[Markup]:
+    """Each picture of a view's records, with the boxes of the record over it.
+
+    Args:
+        letter: size of the labels' letters as a share of the picture's width.
+    """
+    for name, record in view.records.items():
+        source = record if has_picture(record) else view.backdrop
+        boxes = [*_region_boxes(record), *_true_boxes(record)]
+        if source is None or (source is not record and not boxes):
+            continue
         for value in source.values():
             if isinstance(value, bytes) and html.media_type(value).startswith("image/"):
                 size = _size(record) or _size(source) or _decoded_size(value)
                 alt = next(iter(_texts(source)), (name, ""))[1] or name
-                shown = html.picture(value, size=size, alt=alt, boxes=boxes, letter=1 / 40)
-                captions = html.join(html.linked(text, [], lang=lang) for lang, text in _texts(source))
-                yield shown + captions
-    elif _texts(record):
-        yield html.join(html.linked(text, [], lang=lang) for lang, text in _texts(record))
+                yield html.picture(value, size=size, alt=alt, boxes=boxes, letter=letter)
 
 
-def _wide(card: Markup) -> Markup:
-    return html.element("div", html.element("article", card, class_="card wide"))
+def captions_of(view: View) -> list[tuple[str, Markup]]:
+    """Language and sentence of every caption of a view's records, or of the picture that they lie on."""
+    sources = [*view.records.values(), *([view.backdrop] if view.backdrop else [])]
+    return [(lang, html.linked(text, [], lang=lang)) for source in sources for lang, text in _texts(source)]
 
 
 def _region_boxes(record: Record) -> Iterator[Box]:

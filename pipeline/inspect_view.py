@@ -144,6 +144,11 @@ def leaves(record: Record, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
+def has_picture(record: Record) -> bool:
+    """Whether a record holds an encoded picture itself."""
+    return any(isinstance(value, bytes) for value in record.values())
+
+
 def is_table(value: Any) -> bool:
     """Whether it is a list of records, which reads best as a table."""
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(v, Mapping) for v in value)

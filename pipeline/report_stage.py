@@ -37,6 +37,7 @@ from pipeline.report_facts import (
     readable_bytes,
     seconds_taken,
 )
+from pipeline.report_samples import sample_cards
 from pipeline.stage import Inputs, Stage
 from pipeline.stats import Stats
 from store.errors import CorruptError
@@ -138,10 +139,17 @@ def _failures(node: ReportNode, artifact: Artifact, stats: Stats) -> Markup:
 
 
 def _drawings(node: ReportNode, artifact: Artifact) -> Iterator[Markup]:
-    """What the stage draws of itself; a fault in drawing is shown in place, and costs nothing else."""
+    """What the stage draws of itself, or its first samples where it draws nothing.
+
+    A fault in drawing is shown in place, and costs nothing else.
+    """
+    if type(node.stage).illustrate is Stage.illustrate:
+        samples = sample_cards(artifact)
+        if samples:
+            yield element("h4", "First samples") + samples
+        return
     if node.inputs is None:
-        if type(node.stage).illustrate is not Stage.illustrate:
-            yield notice("No pictures: an input of this stage is missing, so nothing can be drawn.")
+        yield notice("No pictures: an input of this stage is missing, so nothing can be drawn.")
         return
     try:
         drawn = node.stage.illustrate(artifact, node.inputs)

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.artifacts import Artifact
 from pipeline.inspect import inspect, locate, look
+from pipeline.report_samples import sample_cards
 from pipeline.stats import Stats
 from pipeline.workspace import KEY_DIGITS
 from store.errors import CorruptError, DataError
@@ -176,3 +177,32 @@ def test_terminal(root, capsys):
     out = capsys.readouterr().out
     assert "tests.pipeline.handmade:Toy, version 1" in out
     assert "00000" in out
+
+
+def test_the_report_shows_samples_of_a_stage_that_draws_nothing(root):
+    regions_of, shards_of = (
+        Artifact.open(root / f"{name}/train" / KEY[:KEY_DIGITS]) for name in ("regions", "shards")
+    )
+    text = str(sample_cards(shards_of))
+    assert text.count("<image ") == 5
+    assert "babelscene inspect shards/train/00000/scenes/0" in text
+    text = str(sample_cards(regions_of))
+    assert text.count("<image ") == 4
+    assert text.count('class="box main"') == 12
+    tags = [tag for tag, _ in structure(text).seen]
+    assert "ball" not in tags  # a caption says <ball>
+    assert tags.count("article") == 4
+
+
+def test_samples_that_cannot_be_read_are_said(tmp_path):
+    (tmp_path / "00000.tar").write_bytes(b"no tar")
+    (tmp_path / "00000.parquet").write_bytes(b"no table")
+    broken = make_artifact(tmp_path, "shards/train", {"00000": Stats(1, 1)})
+    assert "No samples can be shown" in sample_cards(broken)
+
+
+def test_no_samples_of_what_has_no_pictures(tmp_path):
+    assert (
+        sample_cards(make_artifact(tmp_path, "model", {"model": Stats(1, 1)}, files={"model.json": b"{}"}))
+        == ""
+    )
