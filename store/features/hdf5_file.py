@@ -3,7 +3,7 @@
     meta          JSON
     key_bytes     uint8, all keys in UTF-8, one after the other, ascending;  key_offsets  int64 [N + 1]
     row_offsets   int64 [N + 1]: record i has the rows row_offsets[i] : row_offsets[i + 1] of ragged datasets
-    crc32         uint32 [N], of the arrays of record i in the layout's order
+    crc32         uint32 [N], of the key of record i and then its arrays in the layout's order
     boxes, features, ...   the rows of all records; image_size and its like have one row a record
 
 Contiguous and without compression, each dataset is one range of the file: a record is read through a memory
@@ -71,7 +71,7 @@ class _Columns:
     """
 
     def __init__(self, layout: Layout, records: Sequence[tuple[bytes, Any]], path: Path) -> None:
-        split_ = [split(layout, np.frombuffer(value, np.uint8), str(path)) for _, value in records]
+        split_ = [split(layout, key, np.frombuffer(value, np.uint8), path) for key, value in records]
         self._arrays = [arrays for arrays, _ in split_]
         self.rows = [layout.rows(arrays) for arrays in self._arrays]
         self.crcs = [crc for _, crc in split_]
@@ -136,8 +136,16 @@ class Hdf5File:
         return len(self._crc)
 
     def keys(self) -> Iterator[str]:
-        """All keys, ascending by their UTF-8 bytes."""
-        return (self._key(i).decode() for i in range(len(self)))
+        """All keys, ascending by their UTF-8 bytes.
+
+        Raises:
+            CorruptError: one is no text.
+        """
+        for row in range(len(self)):
+            try:
+                yield self._key(row).decode()
+            except UnicodeDecodeError as error:
+                raise CorruptError(f"{self.path}: key {row} is damaged: {error}") from error
 
     def find(self, key: str) -> int | None:
         """The row of a key, or None."""
@@ -151,7 +159,8 @@ class Hdf5File:
         Raises:
             CorruptError: the record is damaged.
         """
-        if not 0 <= row < len(self) or self._key(row) != key.encode("utf-8", "surrogatepass"):
+        encoded = key.encode("utf-8", "surrogatepass")
+        if not 0 <= row < len(self) or self._key(row) != encoded:
             return None
         start, stop = int(self._row_offsets[row]), int(self._row_offsets[row + 1])
         if not 0 <= start <= stop:
@@ -160,7 +169,7 @@ class Hdf5File:
         for field, array in ((f, arrays[f.name]) for f, _ in self._fields):
             if array.shape != field.full_shape(stop - start):
                 raise CorruptError(f"{self.path}: '{key}' lies beyond the end of {field.name}")
-        require_checksum(self.layout, arrays, int(self._crc[row]), f"{self.path}: '{key}'")
+        require_checksum(self.layout, encoded, arrays, int(self._crc[row]), self.path)
         return arrays
 
     def close(self) -> None:

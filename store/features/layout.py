@@ -1,6 +1,6 @@
 """What a stored record consists of, and its bytes: raw little-endian arrays behind a small header.
 
-    header   64 bytes: magic "BSR1", crc32 of the arrays in order (uint32), number of rows n (uint32), zeros
+    header   64 bytes: magic "BSR1", crc32 of key and arrays (uint32), number of rows n (uint32), zeros
     arrays   in the order of the layout, each from a multiple of 64 bytes on
 
 Nothing in the bytes says what the arrays are: the layout is written once, in the metadata of the file.
@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,78 +100,80 @@ class Layout:
         return n
 
 
-def encode(layout: Layout, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def encode(layout: Layout, key: bytes, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The bytes of a record.
+
+    Args:
+        key: the record's key; enters the checksum, so that no record can pass for another one.
 
     Raises:
         DataError: arrays missing or of wrong shape or type.
     """
     n = layout.rows(arrays)
     payload = [arrays[each.name].tobytes() for each in layout.fields]
-    parts = [_HEADER.pack(_MAGIC, _crc(payload), n).ljust(ALIGN, b"\0")]
+    parts = [_HEADER.pack(_MAGIC, _crc(key, payload), n).ljust(ALIGN, b"\0")]
     for data in payload[:-1]:
         parts += [data, bytes(-len(data) % ALIGN)]
     return b"".join([*parts, payload[-1]])
 
 
-def decode(layout: Layout, data: Any, what: str) -> Arrays:
+def decode(layout: Layout, key: bytes, data: Any, file: Path) -> Arrays:
     """The arrays of a record, copied out of `data` so that they outlive it.
 
     Args:
         data: bytes, or a view into a memory map.
-        what: file and key, for the message.
+        file: where it lies, for the message.
 
     Raises:
         CorruptError: wrong magic, wrong length or wrong checksum.
     """
-    arrays, crc = split(layout, np.array(np.frombuffer(data, np.uint8)), what)
-    require_checksum(layout, arrays, crc, what)
+    arrays, crc = split(layout, key, np.array(np.frombuffer(data, np.uint8)), file)
+    require_checksum(layout, key, arrays, crc, file)
     return arrays
 
 
-def split(layout: Layout, raw: NDArray[np.uint8], what: str) -> tuple[Arrays, int]:
+def split(layout: Layout, key: bytes, raw: NDArray[np.uint8], file: Path) -> tuple[Arrays, int]:
     """The arrays of a record as views of its bytes, and the crc32 that they should have.
 
     Raises:
         CorruptError: wrong magic or wrong length.
     """
     if len(raw) < ALIGN:
-        raise CorruptError(f"{what}: a record of {len(raw)} bytes")
+        raise _damaged(file, key, f"a record of {len(raw)} bytes")
     magic, crc, n = _HEADER.unpack(raw[: _HEADER.size].tobytes())
     if magic != _MAGIC:
-        raise CorruptError(f"{what} is no record: it starts with {magic!r}")
+        raise _damaged(file, key, f"no record: it starts with {magic!r}")
     arrays: Arrays = {}
     at = end = ALIGN
     for each, dtype, row_bytes in layout._plan:
         end = at + (row_bytes * n if each.ragged else row_bytes)
         if end > len(raw):
-            raise CorruptError(f"{what}: the record is cut short at {each.name}")
+            raise _damaged(file, key, f"the record is cut short at {each.name}")
         arrays[each.name] = raw[at:end].view(dtype).reshape(each.full_shape(n))
         at = end + -end % ALIGN
     if end != len(raw):
-        raise CorruptError(f"{what}: {len(raw) - end} bytes too many")
+        raise _damaged(file, key, f"{len(raw) - end} bytes too many")
     return arrays, crc
 
 
-def checksum(layout: Layout, arrays: Mapping[str, NDArray[Any]]) -> int:
-    """crc32 over the bytes of the arrays, in order; the arrays must be contiguous."""
-    return _crc([arrays[each.name].reshape(-1).view(np.uint8) for each in layout.fields])
-
-
-def require_checksum(layout: Layout, arrays: Mapping[str, NDArray[Any]], crc: int, what: str) -> None:
-    """Compare the arrays with the crc32 that was stored with them.
+def require_checksum(
+    layout: Layout, key: bytes, arrays: Mapping[str, NDArray[Any]], crc: int, file: Path
+) -> None:
+    """Compare key and arrays, which must be contiguous, with the crc32 that was stored with them.
 
     Raises:
         CorruptError: they differ.
     """
-    if checksum(layout, arrays) != crc:
-        raise CorruptError(
-            f"{what}: the record's checksum does not match", "the file is damaged; a run rebuilds its shard"
-        )
+    if _crc(key, [arrays[each.name].reshape(-1).view(np.uint8) for each in layout.fields]) != crc:
+        raise _damaged(file, key, "the record's checksum does not match")
 
 
-def _crc(parts: list[Any]) -> int:
-    crc = 0
+def _damaged(file: Path, key: bytes, what: str) -> CorruptError:
+    return CorruptError(f"{file}: '{key.decode('utf-8', 'replace')}': {what}", "a run rebuilds its shard")
+
+
+def _crc(key: bytes, parts: list[Any]) -> int:
+    crc = zlib.crc32(key)
     for part in parts:
         crc = zlib.crc32(part, crc)
     return crc

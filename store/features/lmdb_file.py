@@ -81,6 +81,8 @@ class LmdbFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if not path.exists():
+            raise CorruptError(f"{path} is missing", "run the stage that makes it again")
         with contextlib.ExitStack() as undo, _corrupt(path):
             self._environment = _environment(path)
             undo.callback(self._environment.close)
@@ -111,8 +113,12 @@ class LmdbFile:
         return self._count
 
     def keys(self) -> Iterator[str]:
-        """All keys, ascending by their UTF-8 bytes."""
-        with self._transaction.cursor() as cursor:
+        """All keys, ascending by their UTF-8 bytes.
+
+        Raises:
+            CorruptError: the tree of the file is damaged.
+        """
+        with _corrupt(self.path), self._transaction.cursor() as cursor:
             for key in cursor.iternext(keys=True, values=False):
                 if key != META_KEY:
                     yield bytes(key).decode()
@@ -128,7 +134,7 @@ class LmdbFile:
             CorruptError: the record is damaged.
         """
         value = self._value(key)
-        return None if value is None else decode(self.layout, value, f"{self.path}: '{key}'")
+        return None if value is None else decode(self.layout, key.encode(), value, self.path)
 
     def close(self) -> None:
         """Close the environment: for a child process that inherited it."""
@@ -165,8 +171,6 @@ def _corrupt(path: Path) -> Iterator[None]:
     import lmdb
 
     try:
-        if not path.exists():
-            raise CorruptError(f"{path} is missing", "run the stage that makes it again")
         yield
     except (lmdb.Error, ValueError, KeyError, TypeError) as error:
-        raise CorruptError(f"{path} is no feature store in LMDB: {error}") from error
+        raise CorruptError(f"{path} is no whole feature store in LMDB: {error}") from error

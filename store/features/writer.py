@@ -98,7 +98,7 @@ class StoreWriter:
             raise DataError(f"'{key}' is written twice into {self.path.name}")
         try:
             key.encode("utf-8")
-            record = encode(self._layout, to_arrays(regions, self._layout))
+            record = encode(self._layout, encoded, to_arrays(regions, self._layout))
         except UnicodeEncodeError:
             raise DataError(f"{key!r} is not Unicode text") from None
         except DataError as error:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from store.errors import ConfigError, CorruptError, DataError, UserError
 from store.features import INDEX, FeatureStore, StoreWriter, open_store, write_index
 from store.features.filesystems import file_system, refuse_network
+from store.formats import check
 from store.records import Regions
 from tests.store.samples import assert_same_regions, regions
 
@@ -434,3 +435,36 @@ def test_full_disk(tmp_path: Path) -> None:
     if "mount" in done.stderr or "unshare" in done.stderr:
         pytest.skip(f"no small file system can be mounted here: {done.stderr.strip()}")
     assert done.stdout == "fine\n", done.stderr
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_damaged_key_is_seen(ending: str, tmp_path: Path) -> None:
+    file = write(tmp_path / f"a{ending}", ["s/100", "s/200"])
+    file.chmod(0o644)
+    whole = file.read_bytes()
+    assert whole.count(b"s/200") == 1
+    file.write_bytes(whole.replace(b"s/200", b"s/201"))
+    with pytest.raises(CorruptError, match="s/201"):
+        check(file, deep=True)
+
+
+@pytest.fixture(scope="module")
+def whole_hdf5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("flips") / "whole.h5", KEYS)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_hdf5_flips_are_seen_or_change_nothing(whole_hdf5: Path, data: st.DataObject) -> None:
+    flipped = bytearray(whole_hdf5.read_bytes())
+    at = data.draw(st.integers(0, 8 * len(flipped) - 1))
+    flipped[at // 8] ^= 1 << at % 8
+    damaged = whole_hdf5.with_name("damaged.h5")
+    damaged.unlink(missing_ok=True)
+    damaged.write_bytes(flipped)
+    try:
+        check(damaged, deep=True)
+        store = open_store(damaged)
+    except CorruptError:
+        return
+    assert_whole(store)
