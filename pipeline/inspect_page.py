@@ -19,8 +19,8 @@ from pipeline.inspect_view import (
     region_rows,
 )
 
-LABELLED = 12
-"""Boxes with a label in the picture; the others show theirs under the pointer."""
+LABELLED, LEAST_SCORE = 12, 0.3
+"""Boxes with a label in the picture, unless their score is below; the others show theirs under the pointer."""
 
 
 def page_of(view: View) -> str:
@@ -76,7 +76,7 @@ def _region_boxes(record: Record) -> Iterator[Box]:
         if "score" in row:
             label += f" {row['score']:.2f}"
         tip = ", ".join(f"{k} {line(v)}" for k, v in row.items() if k != "box")
-        top = row["region"] < LABELLED
+        top = row["region"] < LABELLED and row.get("score", 1) >= LEAST_SCORE
         yield Box(xyxy=(x1, y1, x2, y2), label=label if top else "", tip=tip, kind="main" if top else "faint")
 
 

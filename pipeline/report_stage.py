@@ -166,7 +166,8 @@ def _drawings(node: ReportNode, artifact: Artifact) -> Iterator[Markup]:
 
 def _losses(artifact: Artifact) -> Markup:
     charts: list[Markup] = []
-    for name, path in files_ending(artifact, LOSSES):
+    files = files_ending(artifact, LOSSES)
+    for name, path in files:
         try:
             columns = numeric_columns(path)
         except CorruptError as error:
@@ -178,7 +179,7 @@ def _losses(artifact: Artifact) -> Markup:
             for column, values in columns.items()
         }
         losses = {c: points for c, points in series.items() if not _apart(c) and points}
-        several = f" of {name}" if name not in ("all", "model") else ""
+        several = f" of {name}" if len(files) > 1 else ""
         if losses:
             positive = all(y > 0 for points in losses.values() for _, y in points)
             chart = line_chart(
@@ -186,7 +187,9 @@ def _losses(artifact: Artifact) -> Markup:
             )
             charts.append(chart)
         charts += [
-            line_chart({c: points}, title=f"{c}{several}", x_label="step", smooth=0.9 if "norm" in c else 0)
+            line_chart(
+                {c: points}, title=f"{_words(c)}{several}", x_label="step", smooth=0.9 if "norm" in c else 0
+            )
             for c, points in series.items()
             if _apart(c) and points
         ]

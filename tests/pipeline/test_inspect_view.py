@@ -77,6 +77,14 @@ def test_regions_are_drawn_on_the_picture_that_they_were_found_in():
     assert "0 0.90" in text
 
 
+def test_a_weak_region_is_drawn_faintly_and_without_a_label():
+    record = regions(2)
+    record["score"][1] = 0.2
+    seen = elements(page_of(view(record, sample())))
+    assert (seen.count(("g", "box main")), seen.count(("g", "box faint"))) == (1, 1)
+    assert seen.count(("g", "label")) == 1
+
+
 def test_regions_without_a_picture_are_still_listed():
     text = page_of(view(regions(2)))
     assert "<image" not in text
