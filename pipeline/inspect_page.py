@@ -20,7 +20,7 @@ from pipeline.inspect_view import (
 )
 
 LABELLED, LEAST_SCORE = 12, 0.3
-"""Boxes with a label in the picture, unless their score is below; the others show theirs under the pointer."""
+"""Boxes with a label in the picture, and the score that one needs; others show theirs under the pointer."""
 
 
 def page_of(view: View) -> str:
