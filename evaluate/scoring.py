@@ -88,7 +88,9 @@ def metrics(result: Result) -> list[Metric]:
     """Recalls and median rank, each with its protocol."""
     pool, found = result.pool, result.ranks
 
-    def metric(name: str, value: float, unit: str, chance: float | None = None) -> Metric:
+    def metric(
+        name: str, value: float | None, unit: str, chance: float | None = None, reason: str = ""
+    ) -> Metric:
         return Metric(
             name=name,
             value=value,
@@ -97,6 +99,7 @@ def metrics(result: Result) -> list[Metric]:
             n=len(found),
             language=pool.language,
             chance=chance,
+            reason=reason,
         )
 
     recalls = [
@@ -108,7 +111,11 @@ def metrics(result: Result) -> list[Metric]:
         )
         for k in K
     ]
-    return [*recalls, metric("median rank", median_rank(found), "rank")]
+    median = median_rank(found)
+    if result.reranked and median > result.reranked:
+        reason = f"most right answers are not among the {result.reranked} that were ordered anew"
+        return [*recalls, metric("median rank", None, "rank", reason=reason)]
+    return [*recalls, metric("median rank", median, "rank")]
 
 
 def _reranked(

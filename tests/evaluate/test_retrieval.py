@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from evaluate.pools import pools
 from evaluate.results import read_metrics
 from evaluate.retrieval import Retrieval, RetrievalParams
-from evaluate.scoring import score_pool, similarity
+from evaluate.scoring import Result, metrics, score_pool, similarity
 from store.tables import read_table
 from tests.evaluate import toys
 from train.models.api import Encoded
@@ -126,6 +126,18 @@ def test_confused_embeddings_are_put_right_by_the_matching_head(tmp_path, monkey
 def test_a_short_list_of_one_changes_nothing(tmp_path, monkeypatch):
     found = values(run(tmp_path, monkeypatch, KnownModel(swap=(1, 4)), params={"rerank": 1})[0])
     assert found["retrieval/t2i/aligned/rerank1", "en", "R@1"] == pytest.approx(1 - 2 / N)
+
+
+def test_a_median_beyond_the_short_list_is_not_told():
+    samples, *_ = world(None)
+    (pool,) = [p for p in pools(samples) if p.name == "aligned/en"]
+
+    def median(found: list[int]) -> float | None:
+        result = Result(pool=pool, direction="t2i", scores=np.eye(N), ranks=np.asarray(found), reranked=2)
+        return metrics(result)[-1].value
+
+    assert median([0, 1, 1, 1, 5, 5]) == 2.0
+    assert median([0, 1, 5, 5, 5, 5]) is None
 
 
 def test_only_a_captions_own_phrases_reach_the_model(tmp_path, monkeypatch):
