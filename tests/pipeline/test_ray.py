@@ -9,7 +9,9 @@ from pipeline.executors.ray import RayExecutor
 
 @pytest.fixture(scope="module")
 def executor(ray_instance):
-    return RayExecutor()
+    executor = RayExecutor()
+    yield executor
+    executor.close()
 
 
 def test_ray_and_inline_and_worker_counts_agree(project, tmp_path_factory, executor):
