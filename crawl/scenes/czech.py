@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 from crawl.scenes.grammar import Grammar
 from crawl.scenes.plan import Clause, Mention
 from crawl.scenes.text import listed, mark
+from crawl.scenes.world import Scene
 
 CASES = ("nom", "gen", "acc", "ins")
 
@@ -86,7 +88,6 @@ PREPOSITIONS = {
 }
 IS = ("je", "jsou")
 LIES = (("leží", "leží"), ("se nachází", "se nacházejí"))
-ORDER = ("size", "texture", "colour")
 
 
 def noun(shape: str, case: str, *, plural: bool) -> str:
@@ -150,10 +151,15 @@ class Czech(Grammar):
     """Realises one caption."""
 
     joint = " a "
+    also = "také"
+
+    def __init__(self, rng: random.Random, scene: Scene) -> None:
+        super().__init__(rng, scene)
+        self.pattern_last = rng.random() < 0.7
 
     def phrase(self, mention: Mention, case: str) -> str:
         """The noun phrase of a mention."""
-        values = self.values(mention, [kind for kind in ORDER if kind in mention.kinds])
+        values = self.leading(mention, pattern_last=self.pattern_last)
         pointed = mention.definite and self.rng.random() < 0.4
         count = len(mention.things)
         shape, definite = self.shape(mention), mention.definite
@@ -162,29 +168,36 @@ class Czech(Grammar):
     def show(self, clause: Clause) -> str:
         """There are these things."""
         frame, mentions = clause.frame, clause.mentions
-        case = "nom" if frame in ("exist", "bare") else "acc"
-        items = listed([self.phrase(mention, case) for mention in mentions], "a")
+        subjects, objects = (
+            listed([self.phrase(mention, case) for mention in mentions], "a") for case in ("nom", "acc")
+        )
         if frame == "bare":
-            return items
+            return subjects
+        is_ = IS[_many(mentions[0])]  # a verb before its subjects agrees with the nearest
         if frame == "exist":
-            plural = _many(mentions[0]) or (len(mentions) > 1 and len(mentions[0].things) < 5)
-            return f"na obrázku {IS[plural]} {items}"
-        openings = {"see": ("vidíme", "je možné vidět"), "picture": ("obrázek ukazuje", "na obrázku vidíme")}
-        return f"{self.rng.choice(openings[frame])} {items}"
+            return f"na obrázku {self.there(is_)} {subjects}"
+        if frame == "see":
+            return self.rng.choice((f"vidíme {objects}", f"je možné vidět {objects}"))
+        said = (f"obrázek ukazuje {objects}", f"na obrázku vidíme {objects}")
+        return self.rng.choice((*said, f"na obrázku {is_} vidět {subjects}"))
 
     def relate(self, clause: Clause) -> str:
         """The first thing lies so to the second."""
         subject, other = clause.mentions
         preposition, case = self.rng.choice(PREPOSITIONS[clause.relation])
         words, place = self.phrase(subject, "nom"), f"{preposition} {self.phrase(other, case)}"
-        is_, *lies = (verb[_many(subject)] for verb in (IS, *LIES))
+        is_, *lies = (verb[_many(subject)] for verb in (IS, *self.lying(subject)))
         if clause.frame == "exist":
-            return f"na obrázku {is_} {words} {place}"
+            return f"na obrázku {self.there(is_)} {words} {place}"
         if clause.frame == "inverted":
             return f"{place} {self.rng.choice((is_, *lies))} {words}"
         if clause.frame == "bare":
             return f"{words} {place}"
         return f"{words} {self.rng.choice(lies) if clause.frame == 'lies' else is_} {place}"
+
+    def lying(self, subject: Mention) -> Sequence[tuple[str, str]]:
+        """The verbs of position; a ghost that `leží` would be lying down."""
+        return LIES[1:] if self.shape(subject) == "ghost" else LIES
 
     def describe(self, clause: Clause) -> str:
         """The thing is red and striped."""

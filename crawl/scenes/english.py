@@ -15,8 +15,8 @@ The phrases of a caption (`Said.graph`) follow SPICE's tuples without its synset
 - "You can see a circle.": pronouns are no objects and have no relations: ("circle",).
 - "The picture shows a circle and a star.": ("picture",), ("picture", "show", "circle"),
   ("picture", "show", "star"), and ("circle",), ("star",).
-- "There is", "there are", articles and "and" add nothing. "and" joins nouns of one list, adjectives of one
-  predicate, or whole clauses; it never joins the objects of a preposition.
+- "There is", "there are", "also", articles and "and" add nothing. "and" joins nouns of one list, adjectives
+  of one predicate, or whole clauses; it never joins the objects of a preposition.
 - A phrase stated twice is stated once; things of one name share their phrases, as in SPICE.
 """
 
@@ -63,6 +63,7 @@ class English(Grammar):
     """Realises one caption; its phrases gather in `graph`."""
 
     joint = ", and "
+    also = "also"
 
     def __init__(self, rng: random.Random, scene: Scene) -> None:
         super().__init__(rng, scene)
@@ -96,7 +97,7 @@ class English(Grammar):
             return f"you can see {items}"
         if clause.frame == "bare":
             return items
-        return f"there {_be(clause.mentions[0])} {items}"
+        return f"there {self.there(_be(clause.mentions[0]))} {items}"
 
     def relate(self, clause: Clause) -> str:
         """The first thing lies so to the second."""
@@ -109,7 +110,7 @@ class English(Grammar):
         if clause.frame == "lies":
             return f"{s} {singular if len(subject.things) == 1 else lemma} {preposition} {o}"
         if clause.frame == "exist":
-            return f"there {be} {s} {preposition} {o}"
+            return f"there {self.there(be)} {s} {preposition} {o}"
         if clause.frame == "inverted":
             there = self.rng.choice(("", "there "))
             return f"{preposition} {o} {there}{be} {s}"

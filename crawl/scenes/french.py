@@ -90,6 +90,7 @@ class French(Grammar):
     """Realises one caption."""
 
     joint = ", et "
+    also = "aussi"
 
     def phrase(self, mention: Mention) -> str:
         """The noun phrase of a mention."""
@@ -103,8 +104,9 @@ class French(Grammar):
         items = listed([self.phrase(mention) for mention in clause.mentions], "et")
         if clause.frame == "bare":
             return items
+        if clause.frame == "exist":
+            return f"{self.there('il y a')} {items}"
         openings = {
-            "exist": ("il y a",),
             "see": ("on voit", "on peut voir"),
             "picture": ("l'image montre", "sur l'image, il y a"),
         }
@@ -118,7 +120,7 @@ class French(Grammar):
         plural = len(subject.things) > 1
         lies = "se trouvent" if plural else "se trouve"
         if clause.frame == "exist":
-            return f"il y a {words} {place}"
+            return f"{self.there('il y a')} {words} {place}"
         if clause.frame == "inverted":
             return f"{place}{self.rng.choice((f' {lies}', ', il y a'))} {words}"
         if clause.frame == "bare":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 from crawl.scenes.grammar import Grammar
 from crawl.scenes.plan import Clause, Mention
 from crawl.scenes.text import listed, mark
+from crawl.scenes.world import Scene
 
 CASES = ("nom", "acc", "dat", "gen")
 
@@ -72,8 +74,8 @@ PREPOSITIONS = {
     "above": (("über", "dat"), ("über", "dat"), ("oberhalb", "gen")),
     "below": (("unter", "dat"), ("unter", "dat"), ("unterhalb", "gen")),
 }
-VERBS = (("ist", "sind"), ("liegt", "liegen"), ("befindet sich", "befinden sich"))
-ORDER = ("size", "texture", "colour")
+IS = ("ist", "sind")
+LIES = (("liegt", "liegen"), ("befindet sich", "befinden sich"))
 
 
 def noun(shape: str, case: str, *, plural: bool) -> str:
@@ -111,32 +113,45 @@ class German(Grammar):
     """Realises one caption."""
 
     joint = ", und "
+    also = "auch"
+
+    def __init__(self, rng: random.Random, scene: Scene) -> None:
+        super().__init__(rng, scene)
+        self.pattern_last = rng.random() < 0.5
 
     def phrase(self, mention: Mention, case: str) -> str:
         """The noun phrase of a mention."""
-        values = self.values(mention, [kind for kind in ORDER if kind in mention.kinds])
+        (colour,) = self.values(mention, ("colour",))
+        # without an ending between them, "rosa gestreift" would mean pink stripes
+        pattern_last = self.pattern_last and STEMS[colour] not in INVARIABLE
+        values = self.leading(mention, pattern_last=pattern_last)
         return noun_phrase(
             self.shape(mention), values, case, count=len(mention.things), definite=mention.definite
         )
 
     def show(self, clause: Clause) -> str:
         """There are these things."""
-        frame = clause.frame
-        case = "nom" if frame == "bare" else "acc"
-        items = listed([self.phrase(mention, case) for mention in clause.mentions], "und")
+        frame, mentions = clause.frame, clause.mentions
+        subjects, objects = (
+            listed([self.phrase(mention, case) for mention in mentions], "und") for case in ("nom", "acc")
+        )
         if frame == "bare":
-            return items
-        if frame == "picture":
-            return f"{self.rng.choice(('das Bild zeigt', 'auf dem Bild sieht man'))} {items}"
-        return f"{'man sieht' if frame == 'see' else 'es gibt'} {items}"
+            return subjects
+        if frame == "exist":
+            return f"{self.there('es gibt')} {objects}"
+        if frame == "see":
+            return f"man sieht {objects}"
+        is_ = IS[len(mentions) > 1 or len(mentions[0].things) > 1]
+        said = (f"das Bild zeigt {objects}", f"auf dem Bild sieht man {objects}")
+        return self.rng.choice((*said, f"auf dem Bild {is_} {subjects} zu sehen"))
 
     def relate(self, clause: Clause) -> str:
         """The first thing lies so to the second."""
         subject, other = clause.mentions
         place = self.place(clause.relation, other)
-        is_, *lies = (verb[len(subject.things) > 1] for verb in VERBS)
+        is_, *lies = (verb[len(subject.things) > 1] for verb in (IS, *self.lying(subject)))
         if clause.frame == "exist":
-            return f"es gibt {self.phrase(subject, 'acc')} {place}"
+            return f"{self.there('es gibt')} {self.phrase(subject, 'acc')} {place}"
         if clause.frame == "inverted" and self.rng.random() < 0.3:
             return f"{place} gibt es {self.phrase(subject, 'acc')}"
         words = self.phrase(subject, "nom")
@@ -145,6 +160,10 @@ class German(Grammar):
         if clause.frame == "bare":
             return f"{words} {place}"
         return f"{words} {self.rng.choice(lies) if clause.frame == 'lies' else is_} {place}"
+
+    def lying(self, subject: Mention) -> Sequence[tuple[str, str]]:
+        """The verbs of position; a ghost that `liegt` would be lying down."""
+        return LIES[1:] if self.shape(subject) == "ghost" else LIES
 
     def place(self, relation: str, other: Mention) -> str:
         """`über einem Stern`, `links vom Kreis`, `oberhalb der beiden Herzen`."""
@@ -160,5 +179,5 @@ class German(Grammar):
         """The thing is red and striped."""
         (mention,) = clause.mentions
         said = [STEMS[value] for value in self.values(mention, clause.said)]
-        is_ = VERBS[0][len(mention.things) > 1]
+        is_ = IS[len(mention.things) > 1]
         return f"{self.phrase(mention, 'nom')} {is_} {listed(said, 'und')}"

@@ -59,6 +59,7 @@ class Scenes(Source[ScenesParams]):
     """Draws scenes."""
 
     Params = ScenesParams
+    version = 2
 
     @property
     def dataset(self) -> str:

@@ -8,6 +8,7 @@ from crawl.sources.scenes import make_row
 from tests.crawl.scene_claims import Claims
 from tests.crawl.scene_reader import NUMBERS, SHAPES, SIDES, lies
 from tests.crawl.scene_toys import scenes, stream
+from tests.crawl.scene_words import facts
 
 MADE = list(scenes(250))
 
@@ -39,6 +40,19 @@ def test_independent_captions_are_independent_and_aligned_ones_agree():
         assert len({said["en"][n].text for n in range(6)}) >= 4
     assert same[0] == 100
     assert same[1] < 20
+
+
+def test_aligned_captions_say_the_same_of_the_same_things():
+    """Shape, attributes and number of every mention, predicates and relations, read from the words alone."""
+    for i, scene in enumerate(MADE):
+        said = say(lambda name, i=i: stream(4, i, name), scene)
+        told = {}
+        for lang, captions in said.items():
+            text = captions[0].text
+            spans = sorted({(start, end) for _, start, end in captions[0].mentions})
+            told[lang] = facts(lang, text, spans)
+            assert all(len(shapes) == 1 for shapes, _, _ in told[lang][:-2]), text
+        assert all(one == told["en"] for one in told.values()), [said[lang][0].text for lang in said]
 
 
 def test_constructions_and_facts_vary():

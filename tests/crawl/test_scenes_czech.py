@@ -1,3 +1,4 @@
+import random
 from itertools import combinations, product
 
 import pytest
@@ -172,19 +173,52 @@ def test_pointed(shape, forms):
         (0, [relate(many(1, 2, kinds=["size"]), "below", one(0, "colour"))], COLUMN, "Dva velcí duchové jsou pod červenou hvězdou."),
         (9, [relate(many(1, 2), "below", one(0), frame="lies")], COLUMN, "Dva duchové se nacházejí pod hvězdou."),
         (9, [relate(one(1), "below", one(0), frame="inverted")], COLUMN, "Pod hvězdou se nachází duch."),
-        (0, [relate(one(1), "below", one(0), frame="lies")], COLUMN, "Duch leží pod hvězdou."),
+        (0, [relate(one(0), "above", one(1), frame="lies")], COLUMN, "Hvězda leží nad duchem."),
+        (0, [relate(one(1), "below", one(0), frame="lies")], COLUMN, "Duch se nachází pod hvězdou."),
+        (9, [relate(many(1, 2), "below", one(0), frame="inverted")], COLUMN, "Pod hvězdou se nacházejí dva duchové."),
+        (9, [show(one(1), one(0), frame="picture")], COLUMN, "Na obrázku je vidět duch a hvězda."),
+        (9, [show(many(1, 2), one(0), frame="picture")], COLUMN, "Na obrázku jsou vidět dva duchové a hvězda."),
+        (9, [show(one(1), frame="see")], COLUMN, "Je možné vidět ducha."),
+        (0, [show(one(3)), show(one(0))], ROW, "Na obrázku je srdce. Na obrázku je kruh."),
+        (9, [show(one(3)), show(many(1, 2))], ROW, "Na obrázku je srdce. Na obrázku jsou také dva duchové."),
         (0, [relate(one(3), "right of", one(0), frame="exist")], ROW, "Na obrázku je srdce napravo od kruhu."),
         (0, [relate(one(0), "left of", one(3, "colour"), frame="bare")], ROW, "Kruh nalevo od bílého srdce."),
         (0, [show(one(0, "colour"), many(1, 2, kinds=["size"]), frame="see")], ROW, "Vidíme červený kruh a dva velké duchy."),
         (0, [show(one(1), one(3), frame="picture")], ROW, "Obrázek ukazuje ducha a srdce."),
-        (0, [show(one(0), one(3))], ROW, "Na obrázku jsou kruh a srdce."),
+        (0, [show(one(0), one(3))], ROW, "Na obrázku je kruh a srdce."),
         (0, [show(one(1))], ROW, "Na obrázku je duch."),
         (0, [show(many(1, 2)), describe(many(1, 2, the=True), "size", "colour")], ROW, "Na obrázku jsou dva duchové. Oba duchové jsou velcí a modří."),
-        (0, [show(one(3), one(0)), describe(one(3, the=True), "size", "colour")], ROW, "Na obrázku jsou srdce a kruh. Srdce je malé a bílé."),
+        (0, [show(one(3), one(0)), describe(one(3, the=True), "size", "colour")], ROW, "Na obrázku je srdce a kruh. Srdce je malé a bílé."),
     ],
 )  # fmt: skip
 def test_sentences(n, plan, scene, text):
     assert Czech(Nth(n) if n else First(), scene).realise(plan).text == text
+
+
+@pytest.mark.parametrize(
+    ("first", "verb"), [((0,), "je"), ((1, 2), "jsou"), ((1, 2, 3, 4), "jsou"), ((1, 2, 3, 4, 5), "je")]
+)
+@pytest.mark.parametrize("frame", ["exist", "picture"])
+def test_a_verb_before_its_subjects_agrees_with_the_nearest(first, verb, frame):
+    scene = scene_of("small red solid heart", *["large red solid star"] * 5, "small blue solid ghost")
+    for rest in ([], [one(6)]):
+        text = Czech(Nth(9), scene).realise([show(many(*first), *rest, frame=frame)]).text
+        assert text.startswith(f"Na obrázku {verb} ")
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        ("small red striped circle", "Malý červený pruhovaný kruh"),
+        ("large blue dotted ghost", "Velký modrý puntíkovaný duch"),
+        ("small white solid heart", "Malé jednobarevné bílé srdce"),
+    ],
+)
+def test_patterns_stand_behind_the_colour_mostly_and_plain_before_it(look, words):
+    plan = [show(one(0, "size", "colour", "texture"), frame="bare")]
+    texts = [Czech(random.Random(i), scene_of(look)).realise(plan).text for i in range(40)]
+    assert texts.count(f"{words}.") > 20
+    assert len(set(texts)) == 1 + ("solid" not in look)
 
 
 def test_five_take_a_singular_verb_and_a_genitive_predicate():

@@ -100,6 +100,18 @@ def test_the_word_for_large_is_one_word_within_a_caption():
     assert say(plan, rng=Nth(9)).text == "There is a big star and a big dotted star. The dotted star is blue."
 
 
+@pytest.mark.parametrize(("n", "also"), [(0, ""), (9, " also")])
+def test_also_adds_a_thing_and_no_phrase(n, also):
+    plan = [show(one(3)), show(one(0)), relate(many(1, 2), "right of", one(0, the=True), frame="exist")]
+    said = say(plan, rng=Nth(n))
+    assert said.text == (
+        f"There is a cross. There is{also} a circle. There are{also} two stars to the right of the circle."
+    )
+    assert said.graph == (
+        ("circle",), ("cross",), ("star",), ("star", "to the right of", "circle"), ("star", "two"),
+    )  # fmt: skip
+
+
 def test_names():
     assert [plural(shape) for shape in SHAPES] == [
         "circles",

@@ -1,3 +1,4 @@
+import random
 from itertools import combinations, product
 
 import pytest
@@ -146,6 +147,12 @@ def test_plurals_of_all_shapes():
         (0, [show(one(0), one(3), frame="see")], ROW, "Man sieht einen Kreis und ein Herz."),
         (0, [show(one(0, "colour"), one(1), frame="picture")], ROW, "Das Bild zeigt einen roten Kreis und eine Krone."),
         (0, [show(one(0, "colour"), one(1), one(3), frame="bare")], ROW, "Ein roter Kreis, eine Krone und ein Herz."),
+        (9, [show(one(0, "colour"), frame="picture")], ROW, "Auf dem Bild ist ein roter Kreis zu sehen."),
+        (9, [show(many(1, 2), frame="picture")], ROW, "Auf dem Bild sind zwei Kronen zu sehen."),
+        (9, [show(one(0), one(1, "colour"), frame="picture")], ROW, "Auf dem Bild sind ein Kreis und eine blaue Krone zu sehen."),
+        (0, [show(one(3)), show(one(0))], ROW, "Es gibt ein Herz. Es gibt einen Kreis."),
+        (9, [show(one(3)), show(one(0))], ROW, "Es gibt ein Herz. Es gibt auch einen Kreis."),
+        (9, [show(one(3)), relate(one(0), "left of", one(1), frame="exist")], ROW, "Es gibt ein Herz. Es gibt auch einen Kreis links neben einer Krone."),
         (0, [show(many(1, 2), one(0)), describe(many(1, 2, the=True), "size", "colour")], ROW, "Es gibt zwei Kronen und einen Kreis. Die beiden Kronen sind groß und blau."),
         (0, [show(one(0), one(3)), relate(one(3, the=True), "right of", one(0, the=True))], ROW, "Es gibt einen Kreis und ein Herz. Das Herz ist rechts vom Kreis."),
         (0, [show(one(2, "colour")), describe(one(2, the=True), "texture")], COLUMN, "Es gibt eine rosa Krone. Die Krone ist gepunktet."),
@@ -153,6 +160,28 @@ def test_plurals_of_all_shapes():
 )  # fmt: skip
 def test_sentences(n, plan, scene, text):
     assert German(Nth(n) if n else First(), scene).realise(plan).text == text
+
+
+@pytest.mark.parametrize("frame", ["lies", "inverted"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_all_but_ghosts_may_lie(frame, shape):
+    scene = stacked(f"small red solid {shape}", "large blue solid crown")
+    plan = [relate(one(0), "above", one(1), frame=frame)]
+    texts = [German(random.Random(i), scene).realise(plan).text for i in range(40)]
+    assert any(" liegt " in text for text in texts) == (shape != "ghost")
+
+
+@pytest.mark.parametrize(
+    ("look", "texts"),
+    [
+        ("small red striped circle", {"Ein kleiner roter gestreifter Kreis.", "Ein kleiner gestreifter roter Kreis."}),
+        ("large pink dotted crown", {"Eine große gepunktete rosa Krone."}),
+        ("small white solid heart", {"Ein kleines einfarbiges weißes Herz."}),
+    ],
+)  # fmt: skip
+def test_patterns_stand_on_either_side_of_a_declined_colour_and_plain_before_it(look, texts):
+    plan = [show(one(0, "size", "colour", "texture"), frame="bare")]
+    assert {German(random.Random(i), scene_of(look)).realise(plan).text for i in range(20)} == texts
 
 
 def test_agreement_of_every_noun_phrase():
