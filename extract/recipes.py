@@ -88,7 +88,7 @@ RECIPES = {
             selection=Selection(
                 suppression="class-agnostic", iou=0.5, threshold=0.05, min_boxes=2, max_boxes=12
             ),
-            proposals=48,
+            proposals=24,
         ),
         Recipe(
             name="photos",

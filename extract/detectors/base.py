@@ -42,9 +42,14 @@ class Detector(Protocol):
         dimension: D, the length of a pooled feature.
     """
 
-    classes: Sequence[str]
-    attributes: Sequence[str]
-    dimension: int
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+    @property
+    def attributes(self) -> Sequence[str]: ...
+
+    @property
+    def dimension(self) -> int: ...
 
     def detect(self, images: Tensor, proposals: int, given: Tensor | None = None) -> list[Proposals]:
         """Propose and describe regions.

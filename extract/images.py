@@ -1,0 +1,65 @@
+"""From encoded bytes to resized pixels in uint8, and to what a network takes."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from store.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+
+    from extract.recipes import Preprocessing
+
+
+def resized_shape(height: int, width: int, how: Preprocessing) -> tuple[int, int]:
+    """Height and width after scaling to the short side, bounded by the long side; at least one pixel."""
+    if how.short is None:
+        return height, width
+    scale = how.short / min(height, width)
+    if how.long is not None:
+        scale = min(scale, how.long / max(height, width))
+    return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
+
+
+def decode(data: bytes, how: Preprocessing) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Decode, turn upright by EXIF, and resize.
+
+    Returns:
+        uint8 [H, W, 3] in RGB, and the height and width before resizing.
+
+    Raises:
+        DataError: the bytes are no image that can be read to its end.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    except Exception as error:
+        raise DataError(f"image does not decode: {type(error).__name__}: {error}") from error
+    height, width = resized_shape(image.height, image.width, how)
+    before = (image.height, image.width)
+    if (height, width) != before:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8), before
+
+
+def normalise(pixels: torch.Tensor, how: Preprocessing) -> torch.Tensor:
+    """Order, centre and scale the channels, on the device where the pixels lie.
+
+    Args:
+        pixels: uint8 [B, H, W, 3], RGB.
+
+    Returns:
+        float32 [B, 3, H, W].
+    """
+    planes = pixels.permute(0, 3, 1, 2).float()
+    if how.channels == "bgr":
+        planes = planes.flip(1)
+    return (planes - planes.new_tensor(how.mean).view(3, 1, 1)) / planes.new_tensor(how.std).view(3, 1, 1)
