@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from evaluate.heldout import open_regions, parsed_phrases, samples, whole
 from evaluate.metrics import shortlist
@@ -37,8 +38,8 @@ NOTHING = Metric(
 class RetrievalParams(Params):
     """What is scored, and how."""
 
-    rerank: int = 16
-    """Best answers of each query that the matching head orders anew; 0 leaves re-ranking out."""
+    rerank: int = Field(0, ge=0)
+    """Best answers of each query that the matching head orders anew, 0 for none; MVPTR takes 128 and 64."""
     keep_scores: bool = True
     """Whether the score matrices are kept (float32 [images, captions] for each pool)."""
 

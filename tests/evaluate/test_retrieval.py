@@ -100,7 +100,7 @@ def values(made) -> dict[tuple[str, str, str], float]:
 
 
 def test_a_model_that_knows_everything(tmp_path, monkeypatch):
-    made, stats, _, _ = run(tmp_path, monkeypatch, KnownModel())
+    made, stats, _, _ = run(tmp_path, monkeypatch, KnownModel(), params={"rerank": 16})
     metrics = read_metrics(made.file("retrieval", ".metrics.json"))
     assert {m.value for m in metrics} == {1.0}
     assert {m.protocol for m in metrics} == {
