@@ -17,8 +17,9 @@ LEAST_SCORE = 0.3
 
 STYLE = Markup(
     "<style>.card .box.truth{display:none}.card:has(details.truth[open]) .box.truth{display:inline}"
-    ".card details.truth{border:0;margin-top:.4rem}.card h4{margin:.2rem 0 .4rem}"
-    ".card details{font-size:.95em}</style>"
+    ".card details.truth{border:0;margin-top:.4rem}"
+    ".card details{font-size:.95em}"
+    ".card .pair{display:grid;grid-template-columns:1fr 1fr;gap:.6rem;align-items:end}</style>"
 )
 """The boxes of the ground truth show while the list of its objects is unfolded."""
 

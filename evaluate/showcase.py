@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from store.concepts import StoredPhrase
     from store.records import Caption, Sample
 
-SAMPLES, WORST, BEST = 12, 4, 3
+SAMPLES, WORST, BEST = 12, 3, 3
 THUMBNAIL = 200
 SHOWN_ANSWERS = 3
 """Cards in the gallery; retrievals of a kind for each language and direction; pixels; answers on a card."""
@@ -84,23 +84,18 @@ def margin(row: Mapping[str, Any]) -> float:
 
 def caption_card(row: Mapping[str, Any], found: Mapping[str, Sample]) -> Markup:
     """A caption, its own image, and the image that was ranked first instead."""
-    right = row["image"]
-    parts = [_sentence(_caption(row["query"], found[right]))]
-    parts += [
-        photo(found[right], side=THUMBNAIL),
-        _said(f"its own image, rank {row['rank'] + 1}", row["own_score"]),
-    ]
-    first = row["answers"][0]
+    right, first = row["image"], row["answers"][0]
+    pictures = [_photo(found[right], f"its own image, rank {row['rank'] + 1}", row["own_score"])]
     if first != right:
-        parts += [photo(found[first], side=THUMBNAIL), _said("retrieved first", row["scores"][0])]
-    return html.join(parts)
+        pictures.append(_photo(found[first], "retrieved first", row["scores"][0]))
+    pair = html.element("div", *pictures, class_="pair")
+    return html.join([_sentence(_caption(row["query"], found[right])), pair])
 
 
 def image_card(row: Mapping[str, Any], found: Mapping[str, Sample]) -> Markup:
     """An image, the captions ranked first, and where its own came."""
-    parts = [
-        photo(found[row["query"]], side=THUMBNAIL),
-        _said(f"its own caption: rank {row['rank'] + 1}", row["own_score"]),
+    parts: list[Markup] = [
+        _photo(found[row["query"]], f"its own caption: rank {row['rank'] + 1}", row["own_score"])
     ]
     if row["rank"] > 0:
         parts += [_sentence(c) for c in aligned_captions(found[row["query"]]) if c.lang == row["language"]]
@@ -158,6 +153,10 @@ def _caption(name: str, sample: Sample) -> Caption:
 
 def _sentence(caption: Caption) -> Markup:
     return html.linked(caption.text, (), lang=caption.lang)
+
+
+def _photo(sample: Sample, words: str, score: float | None) -> Markup:
+    return html.element("div", photo(sample, side=THUMBNAIL), _said(words, score))
 
 
 def _said(words: str, score: float | None) -> Markup:
