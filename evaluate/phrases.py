@@ -100,35 +100,34 @@ def score(stated: Mapping[str, set[Words]], found: Mapping[str, set[Words]]) -> 
     """F1, precision and recall over all tuples and over those of each kind.
 
     Args:
-        stated: tuples by caption; empty where the data set has no ground truth, which gives metrics without
+        stated: tuples by caption; empty where the data set has no ground truth, which gives one metric without
             a value.
         found: parsed tuples by caption.
     """
+    if not stated:
+        return [_metric("F1", None, "", 0, "the data set states no scene graphs for its captions")]
     metrics = []
     for kind in ("", *KINDS.values()):
         counts = Counts()
         for caption, truth in stated.items():
             counts.add(_of_kind(found.get(caption, ()), kind), _of_kind(truth, kind))
-        protocol = f"{PROTOCOL}/{kind}" if kind else PROTOCOL
-        reason = ""
-        if not stated:
-            reason = "the data set states no scene graphs for its captions"
-        elif not counts.stated:
-            reason = f"no caption states a phrase of this kind: {kind or 'any'}"
         precision, recall, f1 = counts.scores()
+        reason = "" if counts.stated else f"no caption states any {kind or 'phrase'}"
         for name, value in (("F1", f1), ("precision", precision), ("recall", recall)):
-            metrics.append(
-                Metric(
-                    name=name,
-                    value=None if reason else value,
-                    unit="fraction",
-                    protocol=protocol,
-                    n=counts.stated,
-                    language="en",
-                    reason=reason,
-                )
-            )
+            metrics.append(_metric(name, None if reason else value, kind, counts.stated, reason))
     return metrics
+
+
+def _metric(name: str, value: float | None, kind: str, n: int, reason: str) -> Metric:
+    return Metric(
+        name=name,
+        value=value,
+        unit="fraction",
+        protocol=f"{PROTOCOL}/{kind}" if kind else PROTOCOL,
+        n=n,
+        language="en",
+        reason=reason,
+    )
 
 
 def normal(words: Iterable[str]) -> Words:
