@@ -96,6 +96,10 @@ class TrainDetector(Stage[TrainDetectorParams]):
             for record in artifact.shards:
                 for sample in read_shard(artifact.file(record.name, ".tar")):
                     stats.n_in += 1
+                    if sample.image is None:
+                        out.fail(sample.key, "no_image", "a sample of text alone")
+                        stats.failed["no_image"] += 1
+                        continue
                     try:
                         examples.append(read_example(sample, how))
                     except DataError as error:

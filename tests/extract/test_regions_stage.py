@@ -1,0 +1,175 @@
+"""The region stage: records, exactness of batches, failures, retries, both formats."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from extract import recipes
+from extract.recipes import Recipe
+from extract.regions import RegionFeatures, RegionFeaturesParams
+from pipeline.artifacts import Artifact
+from store.errors import ConfigError, CorruptError, UserError
+from store.features import open_store
+from store.records import Regions
+from tests.extract.toys import bytes_of, extract, inputs_of, sample_of, shards_of, toy_sample
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory: pytest.TempPathFactory, toy_shards: Artifact, toy_detector: Artifact) -> Path:
+    """The default extraction."""
+    folder, stats, failures = extract(tmp_path_factory.mktemp("regions") / "out", toy_shards, toy_detector)
+    assert (stats.n_in, stats.n_ok, failures) == (16, 16, [])
+    assert {"decode", "transfer", "compute", "select", "write"} <= set(stats.seconds)
+    assert sum(stats.histograms["boxes per image"].counts) == 16
+    assert sum(stats.histograms["class score"].counts) == stats.totals["boxes"]
+    return folder
+
+
+def test_records_are_as_the_contract_says(regions: Path, toy_detector: Artifact) -> None:
+    store = open_store(regions)
+    assert len(store) == 16
+    assert store.meta["classes"] == ["disc", "square"]
+    assert store.meta["attributes"] == ["blue", "red"]
+    assert store.meta["detector"] == toy_detector.digest
+    assert store.meta["recipe"]["name"] == "demo"
+    rule = recipes.find_recipe("demo").selection
+    for i in range(16):
+        sample, found = toy_sample(i), store[f"toy/{i:04d}"]
+        assert rule.min_boxes <= len(found) <= rule.max_boxes
+        assert found.image_size.tolist() == [sample.height, sample.width]
+        assert (found.boxes[:, :2] >= 0).all()
+        assert (found.boxes[:, 2:] <= [sample.width, sample.height]).all()
+        assert (found.boxes[:, 2:] >= found.boxes[:, :2]).all()
+        assert (np.diff(found.score) <= 0).all()
+        assert set(found.class_id.tolist()) <= {0, 1}
+        assert set(found.attribute_id.tolist()) <= {0, 1}
+        assert found.features.shape == (len(found), store.meta["dim"])
+        assert found.posteriors is None
+
+
+def test_batched_equals_single(
+    regions: Path, toy_shards: Artifact, toy_detector: Artifact, tmp_path: Path
+) -> None:
+    batched = open_store(regions)
+    single = open_store(extract(tmp_path / "one", toy_shards, toy_detector, batch=1)[0])
+    for key in batched:
+        a, b = batched[key], single[key]
+        assert a.class_id.tolist() == b.class_id.tolist()
+        assert a.attribute_id.tolist() == b.attribute_id.tolist()
+        np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-3)
+        np.testing.assert_allclose(a.score, b.score, atol=1e-5)
+        # float16 steps by 1e-3 of a value, so rounding of 1e-6 may show as one such step
+        np.testing.assert_allclose(a.features.astype(float), b.features.astype(float), atol=1e-5, rtol=2e-3)
+
+
+def test_batched_features_equal_single_before_rounding(toy_detector: Artifact) -> None:
+    import torch
+
+    from extract.detectors.load import load_detector
+
+    detector = load_detector(toy_detector.path)
+    images = torch.randn(3, 3, 64, 72, generator=torch.Generator().manual_seed(0))
+    together = detector.detect(images, 20)
+    for i, one in enumerate(together):
+        alone = detector.detect(images[i : i + 1], 20)[0]
+        torch.testing.assert_close(one.boxes, alone.boxes, atol=1e-3, rtol=0)
+        torch.testing.assert_close(one.class_scores, alone.class_scores, atol=1e-5, rtol=0)
+        torch.testing.assert_close(one.features, alone.features, atol=1e-5, rtol=1e-5)
+
+
+def test_equal_runs_make_equal_bytes(
+    regions: Path, toy_shards: Artifact, toy_detector: Artifact, tmp_path: Path
+) -> None:
+    assert bytes_of(extract(tmp_path / "again", toy_shards, toy_detector)[0]) == bytes_of(regions)
+
+
+def test_hdf5_holds_the_same(
+    regions: Path, toy_shards: Artifact, toy_detector: Artifact, tmp_path: Path
+) -> None:
+    folder, _, _ = extract(tmp_path / "h5", toy_shards, toy_detector, store="hdf5")
+    assert sorted(bytes_of(folder)) == ["00000.h5", "00001.h5", "all.index"]
+    one, other = open_store(regions), open_store(folder)
+    assert list(one) == list(other)
+    for key in one:
+        for field in dataclasses.fields(Regions):
+            np.testing.assert_array_equal(getattr(one[key], field.name), getattr(other[key], field.name))
+
+
+def test_posteriors_on_demand(toy_shards: Artifact, toy_detector: Artifact, tmp_path: Path) -> None:
+    store = open_store(extract(tmp_path / "p", toy_shards, toy_detector, posteriors=True)[0])
+    found = store["toy/0003"]
+    assert found.posteriors is not None
+    best = found.posteriors[np.arange(len(found)), found.class_id]
+    np.testing.assert_allclose(best, found.score, atol=1e-3)
+
+
+def test_the_whole_image_is_a_region_and_boxes_go_back_to_its_pixels(
+    toy_shards: Artifact, toy_detector: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo = recipes.find_recipe("demo")
+    larger = demo.preprocessing.model_copy(update={"short": 96, "long": 110})
+    rule = demo.selection.model_copy(update={"whole_image": True, "max_boxes": 5})
+    recipe = Recipe(name="large", preprocessing=larger, selection=rule, proposals=16)
+    monkeypatch.setitem(recipes.RECIPES, "large", recipe)
+    store = open_store(extract(tmp_path / "w", toy_shards, toy_detector, recipe="large")[0])
+    for key in store:
+        found = store[key]
+        height, width = found.image_size
+        assert len(found) <= 5
+        assert [0, 0, width, height] in found.boxes.round(3).tolist()
+
+
+def test_unreadable_images_become_failures_and_can_be_tried_again(
+    toy_detector: Artifact, tmp_path: Path
+) -> None:
+    whole = toy_sample(1)
+    cut = sample_of(whole.key, (whole.image or b"")[:300], whole.width, whole.height, [])
+    text = sample_of("toy/text", b"no image", 1, 1, [])
+    shards = shards_of(tmp_path / "broken", [toy_sample(0), cut, text])
+    folder, stats, failures = extract(tmp_path / "first", shards, toy_detector)
+    assert [(row["key"], row["class"]) for row in failures] == [(whole.key, "decode"), ("toy/text", "decode")]
+    assert "does not decode" in failures[0]["detail"]
+    assert (stats.n_in, stats.n_ok) == (3, 1)
+
+    mended = shards_of(tmp_path / "mended", [toy_sample(0), whole, text])
+    retry = frozenset({whole.key, "toy/text"})
+    again, stats, failures = extract(tmp_path / "second", mended, toy_detector, previous=folder, retry=retry)
+    assert [row["key"] for row in failures] == ["toy/text"]
+    assert (stats.n_in, stats.n_ok) == (3, 2)
+    assert list(open_store(again)) == ["toy/0000", "toy/0001"]
+
+
+def test_the_recipe_is_checked_and_enters_the_key(toy_shards: Artifact, toy_detector: Artifact) -> None:
+    inputs = inputs_of(shards=toy_shards, detector=toy_detector)
+    with pytest.raises(ConfigError, match="did you mean 'vinvl'"):
+        list(RegionFeatures(RegionFeaturesParams(recipe="vinvL")).shards(inputs))
+    first, second = RegionFeatures(RegionFeaturesParams()).shards(inputs)
+    assert (first.name, second.name) == ("00000", "00001")
+    assert first.args["recipe"] == recipes.find_recipe("demo").model_dump(mode="json")
+    assert first.uses["detector"] == toy_detector.digest
+    assert first.uses["shards"] != second.uses["shards"]
+
+
+def test_a_recipe_with_other_means_than_in_training_is_refused(
+    toy_shards: Artifact, toy_detector: Artifact
+) -> None:
+    stage = RegionFeatures(RegionFeaturesParams(recipe="butd-36"))
+    with pytest.raises(UserError, match="trained on images with channels rgb"):
+        stage.setup(inputs_of(shards=toy_shards, detector=toy_detector))
+
+
+def test_weights_that_do_not_fit_are_named(toy_detector: Artifact, tmp_path: Path) -> None:
+    from extract.detectors.load import load_detector
+
+    for name, data in bytes_of(toy_detector.path).items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "detector.safetensors").write_bytes(b"\0" * 64)
+    with pytest.raises(CorruptError, match=r"detector\.safetensors"):
+        load_detector(tmp_path)
+    (tmp_path / "detector.json").write_text("{}")
+    with pytest.raises(CorruptError, match="describes no detector"):
+        load_detector(tmp_path)
