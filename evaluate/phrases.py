@@ -100,8 +100,8 @@ def score(stated: Mapping[str, set[Words]], found: Mapping[str, set[Words]]) -> 
     """F1, precision and recall over all tuples and over those of each kind.
 
     Args:
-        stated: tuples by caption; empty without ground truth, that gives one metric without
-            value.
+        stated: tuples by caption; none at all where the data set has no ground truth, and then one metric
+            says so instead of a value.
         found: parsed tuples by caption.
     """
     if not stated:
