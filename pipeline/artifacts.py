@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,13 +10,36 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.stats import Stats
-from store.atomic import sha256_json, write_json
+from store.atomic import write_bytes
 from store.errors import CorruptError
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
+FOLDED = "all"
+"""Name of the shard into which a stage folds the others."""
 FORMAT = 1
 """Version of manifest and shard records; part of every key."""
+_SEAL = b',\n "seal": "'
+
+
+def sealed(data: Mapping[str, Any]) -> bytes:
+    """JSON that people can read, whose last line is the sha256 of all before it."""
+    text = json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    body = text.removesuffix("\n}").encode("utf-8")
+    return body + _SEAL + hashlib.sha256(body).hexdigest().encode("ascii") + b'"\n}\n'
+
+
+def unsealed(raw: bytes) -> dict[str, Any]:
+    """The inverse of `sealed`.
+
+    Raises:
+        ValueError: not JSON, or not the bytes that were written.
+    """
+    body, _, seal = raw.rpartition(_SEAL)
+    if hashlib.sha256(body).hexdigest().encode("ascii") + b'"\n}\n' != seal:
+        raise ValueError("it was changed after it was written")
+    data: dict[str, Any] = json.loads(body + b"}")
+    return data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +124,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json`, sealed with a digest over itself."""
-        data = self.to_json()
-        write_json(folder / MANIFEST, {**data, "seal": sha256_json(data)}, label="manifest")
+        write_bytes(folder / MANIFEST, sealed(self.to_json()), label="manifest")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Manifest:
@@ -125,14 +148,10 @@ class Artifact:
         """
         file = path / MANIFEST
         try:
-            data = json.loads(file.read_bytes())
-            seal = data.pop("seal")
-            if sha256_json(data) != seal:
-                raise CorruptError(f"{file} was changed after it was written", "run again: it is rebuilt")
-            return cls(path, Manifest.from_json(data))
-        except FileNotFoundError:
+            return cls(path, Manifest.from_json(unsealed(file.read_bytes())))
+        except (FileNotFoundError, NotADirectoryError):
             raise CorruptError(f"{path} holds no {MANIFEST}", "a run was cut off; run again") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise CorruptError(f"{file} cannot be read: {error}", "run again: it is rebuilt") from error
 
     @property
@@ -143,7 +162,7 @@ class Artifact:
     @property
     def shards(self) -> tuple[ShardRecord, ...]:
         """Committed shards by name, the folded shard `all` left out."""
-        return tuple(record for record in self.manifest.shards if record.name != "all")
+        return tuple(record for record in self.manifest.shards if record.name != FOLDED)
 
     def file(self, shard: str, extension: str) -> Path:
         """Path of `<shard><extension>` (whether or not it exists)."""

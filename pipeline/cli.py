@@ -249,7 +249,7 @@ def gc(
     elif found:
         out.print(garbage_table(found))
     if delete:
-        out.print(f"{collect(found) / 1e6:,.1f} MB deleted")
+        out.print(f"{collect(workspace, found) / 1e6:,.1f} MB deleted")
     elif not as_json:
         out.print(
             f"{len(found)} folders could go; `babelscene gc --delete` does it"

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import MANIFEST, PARTIAL, Artifact, FileRecord, Manifest, ShardRecord
+from pipeline.artifacts import (
+    MANIFEST,
+    PARTIAL,
+    Artifact,
+    FileRecord,
+    Manifest,
+    ShardRecord,
+    sealed,
+    unsealed,
+)
 from pipeline.keys import content_digest
 from pipeline.stage import Output
 from pipeline.stats import Stats
-from store.atomic import fsync_tree, replace, sha256_file, sha256_json, write_json
+from store.atomic import fsync_dir, fsync_tree, replace, sha256_file, write_bytes
 from store.errors import CorruptError
 
 RECORDS = "records"
 WORKING = "working"
 SCRATCH = "scratch"
 PROGRESS = "progress"
-ASIDE = "aside"
+RESERVED = frozenset({RECORDS, WORKING, SCRATCH, PROGRESS, MANIFEST})
+"""Names in an unfinished artifact that no shard's file may take."""
+_NO_LINKS = (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP)
 
 
 def partial_of(folder: Path) -> Path:
@@ -53,17 +64,15 @@ def commit_shard(
 
         write_table(out.path(".failures.parquet"), out.failures, failure_schema())
     fsync_tree(out.folder, label="shard")
-    paths = sorted(p for p in out.folder.rglob("*") if p.is_file())
     files = []
-    for path in paths:
+    for path in sorted(p for p in out.folder.rglob("*") if p.is_file()):
         check(path, deep=False)
         relative = path.relative_to(out.folder).as_posix()
         files.append(FileRecord(name=relative, sha256=sha256_file(path), size=path.stat().st_size))
     for child in sorted(out.folder.iterdir()):
-        target = partial / child.name
-        if target.is_dir():
-            shutil.rmtree(target)  # left by a run that was cut off between this rename and its record
-        replace(child, target, label="shard")
+        assert child.name not in RESERVED, f"shard {name} may not write {child.name}"
+        _remove(partial / child.name)  # of a run that was cut off before the record, or of a damaged version
+        replace(child, partial / child.name, label="shard")
     record = ShardRecord(
         name=name,
         key=key,
@@ -74,95 +83,107 @@ def commit_shard(
         failures=f"{name}.failures.parquet" if out.failures else "",
         made=made,
     )
-    write_record(partial, record)
+    (partial / RECORDS).mkdir(exist_ok=True)
+    write_bytes(partial / RECORDS / f"{name}.json", sealed(record.to_json()), label="record")
     out.folder.rmdir()
     return record
 
 
-def write_record(partial: Path, record: ShardRecord) -> None:
-    """Commit a shard of the unfinished artifact `partial`."""
-    (partial / RECORDS).mkdir(parents=True, exist_ok=True)
-    data = record.to_json()
-    path = partial / RECORDS / f"{record.name}.json"
-    write_json(path, {**data, "seal": sha256_json(data)}, label="record")
-
-
 def partial_records(partial: Path) -> list[ShardRecord]:
-    """The committed shards of an unfinished artifact; a record that cannot be read counts as absent."""
-    if (partial / MANIFEST).exists():
-        try:
-            return list(Artifact.open(partial).manifest.shards)
-        except CorruptError:
-            pass  # cut off before its last rename, and then damaged: the records themselves decide
+    """The committed shards of an unfinished artifact; a record that cannot be read counts as absent.
+
+    A shard may be named twice where a run was cut off before its last rename and the next one made it again.
+    """
     records = []
     for path in sorted((partial / RECORDS).glob("*.json")):
         try:
-            data = json.loads(path.read_bytes())
-            if data.pop("seal") == sha256_json(data):
-                records.append(ShardRecord.from_json(data))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            records.append(ShardRecord.from_json(unsealed(path.read_bytes())))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # never committed, or damaged since: the shard is made again
+    if (partial / MANIFEST).exists():
+        try:
+            records += Artifact.open(partial).manifest.shards
+        except CorruptError:
+            return records  # damaged since: what no record names is made again
     return records
 
 
-def adopt(partial: Path, record: ShardRecord, source: Path) -> None:
-    """Take over a shard that is committed elsewhere: link its files and record it here."""
-    if source == partial:
-        if not (partial / RECORDS / f"{record.name}.json").exists():
-            write_record(partial, record)
-        return
-    for file in record.files:
-        target = partial / file.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        os.link(source / file.name, target)
-    write_record(partial, record)
-
-
 def reopen(folder: Path) -> Path:
-    """Make the unfinished form of an artifact, from the committed one where that has damage.
-
-    Its manifest, if it had one, falls apart into shard records, so that shards can be made anew one by one.
-    """
+    """Make or continue the unfinished form of an artifact; what workers that were killed left is dropped."""
     partial = partial_of(folder)
-    if folder.exists():
-        if partial.exists():
-            shutil.rmtree(partial)
-        replace(folder, partial, label="artifact")
     partial.mkdir(parents=True, exist_ok=True)
-    if (partial / MANIFEST).exists():
-        for record in partial_records(partial):
-            write_record(partial, record)
-        (partial / MANIFEST).unlink()
+    for left in (WORKING, PROGRESS):
+        _remove(partial / left)
     return partial
 
 
+def adopt(partial: Path, record: ShardRecord, source: Path) -> None:
+    """Take over a shard that is committed elsewhere by linking its files.
+
+    No record is written: until the artifact is committed, the shard's own one at `source` holds.
+    """
+    folders = set()
+    for name in {file.name.split("/")[0] for file in record.files}:
+        _remove(partial / name)
+    for file in record.files:
+        target = partial / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folders.add(target.parent)
+        try:
+            os.link(source / file.name, target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            shutil.copyfile(source / file.name, target)
+            fsync_tree(target, label="shard")
+    for below in folders - {partial}:  # `partial` itself follows with the manifest
+        fsync_dir(below)
+
+
 def discard(partial: Path, name: str) -> None:
-    """Drop whatever is left of a shard that is to be made anew."""
+    """Take back the commit of a shard that is to be made anew; its files go when the new ones come."""
     (partial / RECORDS / f"{name}.json").unlink(missing_ok=True)
-    for path in partial.glob(f"{name}.*"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def commit_artifact(folder: Path, manifest: Manifest) -> Artifact:
-    """Write the manifest and give the artifact its name.
+    """Write the manifest and give the artifact its name, in place of a damaged one of this name.
 
     Files that no record names, such as those of shards that no longer exist, do not come along.
+
+    Raises:
+        CorruptError: two shards have a file of the same name.
     """
     partial = partial_of(folder)
+    _require_distinct(manifest.shards)
     named = {file.name.split("/")[0] for record in manifest.shards for file in record.files}
     for path in sorted(partial.iterdir()):
-        if path.name in named or path.name in (RECORDS, MANIFEST):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        if path.name not in named and path.name not in (RECORDS, MANIFEST):
+            _remove(path)
     manifest.write(partial)
-    if (partial / RECORDS).exists():
-        shutil.rmtree(partial / RECORDS)
+    _remove(partial / RECORDS)
+    drop(folder)
     replace(partial, folder, label="artifact")
     return Artifact.open(folder)
+
+
+def drop(folder: Path) -> None:
+    """Delete an artifact; cut off in the middle, it is none any more."""
+    if folder.is_dir():
+        (folder / MANIFEST).unlink(missing_ok=True)
+    _remove(folder)
+
+
+def _require_distinct(shards: Iterable[ShardRecord]) -> None:
+    counts = Counter(file.name for record in shards for file in record.files)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise CorruptError(
+            f"two shards have written a file {twice[0]}", "a shard's files must begin with its name"
+        )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

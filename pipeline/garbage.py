@@ -1,21 +1,22 @@
-"""What no plan needs any more: old versions, cut-off runs, forgotten scratch."""
+"""What no plan needs any more: old versions, cut-off runs, locks and temporary files of dead processes."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts import MANIFEST, PARTIAL
-from pipeline.lock import owner_of
+from pipeline.artifacts import MANIFEST
+from pipeline.commit import drop, partial_of
+from pipeline.lock import LOCK, LockedError, owner_of
 from pipeline.plan import NodePlan
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, is_partial
+from store.atomic import is_temporary
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """A directory that can go, why, and its size in bytes (files linked elsewhere included)."""
+    """A directory or file that can go, why, and its size in bytes (files linked elsewhere included)."""
 
     path: Path
     why: str
@@ -23,33 +24,46 @@ class Garbage:
 
 
 def find_garbage(workspace: Workspace, plans: Mapping[str, NodePlan]) -> list[Garbage]:
-    """Artifacts and unfinished artifacts that the present configuration does not name."""
-    needed = {plan.folder for plan in plans.values()}
+    """What the present configuration neither names nor may still reuse."""
+    needed = {plan.folder for plan in plans.values()} | {partial_of(plan.folder) for plan in plans.values()}
+    needed |= {shard.folder for plan in plans.values() for shard in plan.shards if shard.folder}
     pending = {name for name, plan in plans.items() if plan.pending}
     found = []
-    for manifest in sorted(workspace.root.rglob(MANIFEST)):
-        folder = manifest.parent
-        node = folder.parent.relative_to(workspace.root).as_posix()
-        if folder in needed or folder.name.endswith(PARTIAL) or node in pending:
-            continue  # a pending node may turn out to need what it has
-        why = "another configuration" if node in plans else "no stage of this name"
-        found.append(Garbage(folder, why, _size(folder)))
-    for partial in sorted(p for p in workspace.root.rglob(f"*{PARTIAL}") if p.is_dir()):
-        whole = partial.with_name(partial.name.removesuffix(PARTIAL))
-        node = partial.parent.relative_to(workspace.root).as_posix()
-        if whole in needed or node in pending or owner_of(whole.with_name(f"{whole.name}.lock")):
+    for node, folder in workspace.everything():
+        if folder in needed or node in pending:  # a pending node may turn out to need what it has
             continue
-        found.append(Garbage(partial, "a run that was cut off", _size(partial)))
-    return found
+        if is_partial(folder):
+            why = "a run that was cut off"
+        elif not (folder / MANIFEST).exists():
+            why = "a deletion that was cut off"
+        else:
+            why = "another configuration" if node in plans else "no stage of this name"
+        found.append(Garbage(folder, why, _size(folder)))
+    return [*found, *_left_over(workspace)]
 
 
-def collect(garbage: Iterable[Garbage]) -> int:
-    """Delete; returns the bytes let go of."""
+def collect(workspace: Workspace, garbage: Iterable[Garbage]) -> int:
+    """Delete; returns the bytes let go of.
+
+    Raises:
+        LockedError: a run is at work, which may read what looks like garbage from here.
+    """
+    for path in sorted(workspace.root.rglob(f"*{LOCK}")):
+        if (owner := owner_of(path)) is not None:
+            raise LockedError.of(path, owner)
     freed = 0
     for each in garbage:
-        shutil.rmtree(each.path)
+        drop(each.path)
         freed += each.size
     return freed
+
+
+def _left_over(workspace: Workspace) -> Iterator[Garbage]:
+    """Small files beside artifacts, left by processes that were killed."""
+    nodes = {workspace.root} | {folder.parent for _, folder in workspace.everything()}
+    for path in sorted(file for folder in nodes if folder.is_dir() for file in folder.iterdir()):
+        if is_temporary(path) or (f"{LOCK}." in f"{path.name}." and owner_of(path) is None):
+            yield Garbage(path, "of a process that was killed", path.stat().st_size)
 
 
 def _size(folder: Path) -> int:

@@ -21,6 +21,7 @@ class Node:
         name: `<stage>` or `<stage>/<data set>`; also its folder in the workspace.
         entry: the stage's entry point.
         stage: the stage, with its parameters.
+        keyed: those of them that enter the key, as plain JSON.
         inputs: names of the nodes behind each input.
         workers: shards worked on at once; 0 means as many as there are CPUs.
         cpus, gpus: what one worker takes.
@@ -30,6 +31,7 @@ class Node:
     name: str
     entry: str
     stage: Stage[Any]
+    keyed: Mapping[str, Any]
     inputs: Mapping[str, tuple[str, ...]]
     workers: int
     cpus: float
@@ -136,6 +138,7 @@ def _node(config: Config, name: str, dataset: str) -> Node:
         name=f"{name}/{dataset}" if dataset else name,
         entry=block.run,
         stage=stage_class(typed),
+        keyed=typed.keyed(),
         inputs=_inputs(config, name, dataset, stage_class),
         workers=block.workers or config.workers,
         cpus=block.cpus,

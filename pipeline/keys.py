@@ -20,7 +20,7 @@ def material(node: Node, shard: Shard) -> dict[str, Any]:
     return {
         "stage": node.entry,
         "version": node.stage.version,
-        "params": node.stage.params.keyed(),
+        "params": node.keyed,
         "uses": dict(shard.uses),
         "args": dict(shard.args),
         "format": FORMAT,
@@ -37,7 +37,7 @@ def shard_key(because: Mapping[str, Any]) -> str:
 def artifact_key(node: Node, shards: Iterable[tuple[str, str]]) -> str:
     """sha256 over the stage and the (name, key) pairs of its shards; pending while one of them is."""
     pairs = sorted(shards)
-    key = sha256_json([node.entry, node.stage.version, node.stage.params.keyed(), pairs, FORMAT])
+    key = sha256_json([node.entry, node.stage.version, node.keyed, pairs, FORMAT])
     return f"{PENDING}{key}" if any(k.startswith(PENDING) for _, k in pairs) else key
 
 

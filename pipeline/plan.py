@@ -6,20 +6,20 @@ so the reach of a change is known exactly before anything runs.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import MANIFEST, Artifact, Manifest, ShardRecord
-from pipeline.commit import partial_records
+from pipeline.artifacts import FOLDED, Artifact, Manifest, ShardRecord
+from pipeline.committed import Committed
 from pipeline.graph import Node
 from pipeline.keys import PENDING, artifact_digest, artifact_key, differences, material, shard_key
 from pipeline.stage import Inputs, Shard
 from pipeline.stats import Stats
 from pipeline.workspace import Workspace
-from store.errors import CorruptError
 
 FRESH = "fresh"
 """Committed in the artifact itself."""
@@ -28,6 +28,7 @@ CACHED = "cached"
 MISSING = "missing"
 STALE = "stale"
 DAMAGED = "damaged"
+_SHARD_NAME = re.compile(rf"(?!{FOLDED}$)\w[\w-]*")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +55,7 @@ class NodePlan:
         shards: by name; the folded shard `all`, if the stage has one, comes last.
         artifact: committed and whole, or as it is predicted.
         inputs: what the stage reads.
+        fresh: whether it is committed and whole: nothing to do.
     """
 
     node: Node
@@ -62,16 +64,17 @@ class NodePlan:
     shards: list[ShardPlan]
     artifact: Artifact
     inputs: Inputs
-
-    @property
-    def fresh(self) -> bool:
-        """Whether there is nothing to do."""
-        return all(shard.state == FRESH for shard in self.shards)
+    fresh: bool
 
     @property
     def pending(self) -> bool:
         """Whether an input is to be made first."""
         return self.key.startswith(PENDING)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shard is at hand, if not yet in one place."""
+        return all(shard.state in (FRESH, CACHED) for shard in self.shards)
 
     def counts(self) -> Counter[str]:
         """Shards by state."""
@@ -99,82 +102,56 @@ def plan_node(node: Node, workspace: Workspace, made: Mapping[str, Artifact]) ->
         {name: tuple(made[up] for up in ups) for name, ups in node.inputs.items()}, workspace.digests.digest
     )
     shards = list(node.stage.shards(inputs))
-    names = Counter(shard.name for shard in shards)
-    assert max(names.values(), default=1) == 1, f"{node.entry} lists a shard twice: {names.most_common(1)}"
+    _require_names(node, shards)
     because = {shard.name: material(node, shard) for shard in shards}
     keys = {name: shard_key(each) for name, each in because.items()}
     key = artifact_key(node, keys.items())
-    folder = workspace.current(node.name, key)
-    known = _committed(workspace, node, folder)
-    plans = [_plan_shard(s, keys[s.name], because[s.name], known, workspace, folder) for s in shards]
+    known = Committed(workspace, node.name, workspace.current(node.name, key))
+    plans = [_plan_shard(s, keys[s.name], because[s.name], known) for s in shards]
     if node.folds:
-        plans.append(_plan_fold(node, plans, known, workspace, folder))
-    if all(plan.state == FRESH for plan in plans) and (folder / MANIFEST).exists():
-        artifact = Artifact.open(folder)
-    else:
+        plans.append(_plan_fold(node, plans, known))
+    fresh = known.artifact is not None and all(plan.state == FRESH for plan in plans)
+    if known.artifact is None or not fresh:
         plans = [replace(p, state=CACHED) if p.state == FRESH else p for p in plans]
-        artifact = _predicted(node, key, folder, plans)
-    return NodePlan(node=node, key=key, folder=folder, shards=plans, artifact=artifact, inputs=inputs)
+        artifact = _predicted(node, key, known.folder, plans)
+    else:
+        artifact = known.artifact
+    return NodePlan(
+        node=node, key=key, folder=known.folder, shards=plans, artifact=artifact, inputs=inputs, fresh=fresh
+    )
 
 
-@dataclass(slots=True)
-class _Committed:
-    """What is on disk of a node: records by key, and the latest by name, each with its folder."""
-
-    by_key: dict[str, list[tuple[ShardRecord, Path]]] = field(default_factory=dict)
-    by_name: dict[str, ShardRecord] = field(default_factory=dict)
-    broken: str = ""
-
-
-def _committed(workspace: Workspace, node: Node, folder: Path) -> _Committed:
-    found = _Committed()
-    if (folder / MANIFEST).exists():
-        try:
-            Artifact.open(folder)
-        except CorruptError as error:
-            found.broken = error.what
-    places = [(artifact.path, artifact.manifest.shards) for artifact in workspace.artifacts(node.name)]
-    places += [(path, tuple(partial_records(path))) for path in workspace.partials(node.name)]
-    places.sort(key=lambda place: place[0] != folder)  # the artifact's own shards before copies elsewhere
-    for path, records in places:
-        for record in records:
-            found.by_key.setdefault(record.key, []).append((record, path))
-            found.by_name.setdefault(record.name, record)
-    return found
+def _require_names(node: Node, shards: list[Shard]) -> None:
+    """A shard's name is the beginning of its files' names, and the name of its record."""
+    counts = Counter(shard.name for shard in shards)
+    assert max(counts.values(), default=1) == 1, f"{node.entry} lists a shard twice: {counts.most_common(1)}"
+    for name in counts:
+        assert _SHARD_NAME.fullmatch(name), f"{node.entry}: '{name}' cannot name a shard"
 
 
-def _plan_shard(
-    shard: Shard, key: str, because: Mapping[str, Any], known: _Committed, workspace: Workspace, folder: Path
-) -> ShardPlan:
+def _plan_shard(shard: Shard, key: str, because: Mapping[str, Any], known: Committed) -> ShardPlan:
     plan = ShardPlan(shard=shard, key=key, because=because, state=MISSING)
-    for record, path in known.by_key.get(key, ()):
-        if record.name != shard.name:
-            continue
-        damage = list(workspace.damaged(path, record))
-        if not damage:
-            plan.state, plan.record, plan.folder = (FRESH if path == folder else CACHED), record, path
-            plan.reasons = []
+    damage = list(known.broken)
+    for record, folder in known.copies(shard.name, key):
+        found = [f"{each.path.name}: {each.what}" for each in known.workspace.damaged(folder, record)]
+        if not found:
+            plan.state = FRESH if folder == known.folder else CACHED
+            plan.reasons, plan.record, plan.folder = damage, record, folder
             return plan
-        plan.state = DAMAGED
-        plan.reasons += [f"{each.path.name}: {each.what}" for each in damage]
-    if plan.state == DAMAGED:
-        return plan
-    if known.broken:
-        plan.state, plan.reasons = DAMAGED, [known.broken]
-    elif shard.name in known.by_name:
-        plan.state = STALE
-        plan.reasons = differences(known.by_name[shard.name].because, because)
+        damage += found
+    if damage:
+        plan.state, plan.reasons = DAMAGED, damage
+    elif latest := known.latest(shard.name):
+        plan.state, plan.reasons = STALE, differences(latest.because, because)
     return plan
 
 
-def _plan_fold(
-    node: Node, plans: list[ShardPlan], known: _Committed, workspace: Workspace, folder: Path
-) -> ShardPlan:
+def _plan_fold(node: Node, plans: list[ShardPlan], known: Committed) -> ShardPlan:
     """The shard `all`, which reads every other one."""
     uses = {p.shard.name: p.record.digest if p.record else f"{PENDING}{p.key}" for p in plans}
-    shard = Shard(name="all", uses=uses)
+    shard = Shard(name=FOLDED, uses=uses)
     because = material(node, shard)
-    return _plan_shard(shard, shard_key(because), because, known, workspace, folder)
+    return _plan_shard(shard, shard_key(because), because, known)
 
 
 def _predicted(node: Node, key: str, folder: Path, plans: list[ShardPlan]) -> Artifact:

@@ -191,3 +191,15 @@ def _read_inside(track: Track) -> None:
         except (OSError, ValueError):
             continue  # the shard was committed just now
     track.inside = {n: p for n, p in inside.items() if p["done"] < p["total"]}
+
+
+def duration(seconds: float) -> str:
+    """`8.2 s`, `3 min 20 s` or `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -9,11 +9,10 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.keys import PENDING
 from pipeline.plan import CACHED, FRESH, NodePlan
+from pipeline.provenance import git_revision, versions
 from pipeline.report import build_report
 from pipeline.report_stage import ReportNode
-from pipeline.run import git_revision
 from pipeline.view import node_state
-from pipeline.work import versions
 
 
 def publish(config: Config, base: Config, plans: Mapping[str, NodePlan], out: Path) -> Path:

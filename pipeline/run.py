@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.artifacts import Artifact, Manifest, ShardRecord
+from pipeline.artifacts import FOLDED, Artifact, ShardRecord
 from pipeline.commit import adopt, commit_artifact, reopen
 from pipeline.executors.base import Executor
 from pipeline.graph import Node
-from pipeline.keys import artifact_digest, material, shard_key
-from pipeline.lock import lock
-from pipeline.plan import CACHED, FRESH, NodePlan, ShardPlan, plan_node
-from pipeline.progress import Reporter
+from pipeline.keys import material, shard_key
+from pipeline.lock import LockedError, lock
+from pipeline.plan import FRESH, NodePlan, ShardPlan, plan_node
+from pipeline.progress import Reporter, duration
+from pipeline.provenance import make_manifest
 from pipeline.retry import Retry, failed_rows
 from pipeline.stage import Shard
 from pipeline.stats import Stats
-from pipeline.work import Failure, Job, Task, versions
-from pipeline.workspace import Workspace
+from pipeline.work import Failure, Job, Task
+from pipeline.workspace import ERRORS, KEY_DIGITS, LOGS, Workspace
+from store.atomic import full_disk_is_user_error
 from store.errors import UserError
+
+# What becomes of a node: FRESH, or one of these.
+MADE = "made"
+FAILED = "failed"
+SKIPPED = "skipped"
+"""An input was not made."""
+STOPPED = "stopped"
+LOCKED = "locked"
+"""Another process is making it."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Made:
-    """What became of one node: `fresh`, `made`, `failed`, `skipped` (an input failed) or `stopped`."""
+    """What became of one node."""
 
     node: str
     state: str
@@ -52,7 +63,7 @@ class Run:
         workers: shards worked on at once where a node does not say.
         force: nodes whose shards are made again although they are fresh.
         retry: failed rows to try again, or None.
-        stop: set it to end the run after the shards at work.
+        stop: set it to end the run; the shards at work are given up.
     """
 
     nodes: Mapping[str, Node]
@@ -66,8 +77,16 @@ class Run:
     _made: dict[str, Made] = field(default_factory=dict)
 
     def go(self) -> dict[str, Made]:
-        """Make everything; a failure stops only what depends on it."""
-        self.workspace.root.mkdir(parents=True, exist_ok=True)
+        """Make everything; a failure stops only what depends on it.
+
+        Raises:
+            UserError: there can be no workspace at this place.
+        """
+        try:
+            self.workspace.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            what = f"no workspace at {self.workspace.root}: {error.strerror}"
+            raise UserError(what, "set `workspace` in stages.yaml, or workspace=...") from error
         try:
             if self.executor.concurrent:
                 self._go_concurrently()
@@ -88,9 +107,9 @@ class Run:
             return self._node(name)
 
         with ThreadPoolExecutor(max_workers=max(1, len(self.nodes))) as pool:
-            for name in self.nodes:
-                futures[name] = pool.submit(make, name)
             try:
+                for name in self.nodes:
+                    futures[name] = pool.submit(make, name)
                 for name, future in futures.items():
                     self._made[name] = future.result()
             except BaseException:
@@ -98,87 +117,101 @@ class Run:
                 raise
 
     def _node(self, name: str) -> Made:
-        node = self.nodes[name]
-        if self.stop.is_set():
-            return Made(node=name, state="stopped")
+        """Make one node; whatever goes wrong becomes its failure, so that the others go on."""
         upstream: dict[str, Artifact] = {}
-        for up in node.upstream:
+        for up in self.nodes[name].upstream:
             artifact = self._made[up].artifact
             if artifact is None:
-                return Made(node=name, state="skipped")
+                return Made(node=name, state=STOPPED if self.stop.is_set() else SKIPPED)
             upstream[up] = artifact
         try:
-            plan = plan_node(node, self.workspace, upstream)
-            retry = failed_rows(plan, self.retry) if self.retry else {}
-            if plan.fresh and name not in self.force and not retry:
-                return Made(node=name, state="fresh", artifact=plan.artifact)
-            with lock(plan.folder.with_name(f"{plan.folder.name}.lock")):
-                return self._make(plan, upstream, retry)
+            with full_disk_is_user_error(self.workspace.root):
+                return self._make_if_needed(name, upstream)
+        except LockedError as error:
+            made = Made(node=name, state=LOCKED, failures=[Failure(what=error.what, hint=error.hint)])
         except UserError as error:
-            failure = Failure(shard="", what=error.what, hint=error.hint)
-            self.reporter.finished(name, f"failed: {error.what}")
-            return Made(node=name, state="failed", failures=[failure])
+            made = Made(node=name, state=FAILED, failures=[Failure(what=error.what, hint=error.hint)])
+        except Exception as error:  # noqa: BLE001  a stage's `shards` may raise anything
+            failure = Failure(what=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+            made = Made(node=name, state=FAILED, failures=[failure])
+            self._keep_trace(name, failure)
+        self.reporter.finished(name, f"{made.state}: {made.failures[0].what}")
+        return made
 
-    def _make(
-        self, plan: NodePlan, upstream: Mapping[str, Artifact], retry: Mapping[str, frozenset[str]]
-    ) -> Made:
-        """Make one artifact under its lock."""
-        node, began = plan.node, time.monotonic()
-        started = datetime.now(UTC).isoformat()
-        folder = self._folder(plan, retry)
+    def _make_if_needed(self, name: str, upstream: Mapping[str, Artifact]) -> Made:
+        """Plan, and plan again under the lock: another process may just have made it."""
+        node = self.nodes[name]
+        plan = plan_node(node, self.workspace, upstream)
+        if not self._needed(plan):
+            return Made(node=name, state=FRESH, artifact=plan.artifact)
+        with lock(self.workspace.lock_file(name, plan.key)) as held:
+            plan = plan_node(node, self.workspace, upstream)
+            if self.stop.is_set():
+                return Made(node=name, state=STOPPED)
+            if not self._needed(plan):
+                return Made(node=name, state=FRESH, artifact=plan.artifact)
+            return self._make(plan, upstream, held)
+
+    def _needed(self, plan: NodePlan) -> bool:
+        return not plan.fresh or plan.node.name in self.force or bool(self._rows(plan))
+
+    def _rows(self, plan: NodePlan) -> Mapping[str, frozenset[str]]:
+        return failed_rows(plan, self.retry) if self.retry else {}
+
+    def _make(self, plan: NodePlan, upstream: Mapping[str, Artifact], held: str) -> Made:
+        """Make one artifact under its lock. One that is whole stays; its next revision goes beside it."""
+        node, began, started = plan.node, time.monotonic(), datetime.now(UTC).isoformat()
+        folder = self.workspace.next_revision(plan.folder) if plan.fresh else plan.folder
         partial = reopen(folder)
-        again = node.name in self.force
-        jobs = []
-        for each in plan.shards:
-            if each.shard.name == "all":
-                continue
-            if each.shard.name in retry:
-                jobs.append(_job(each, retry[each.shard.name], plan.folder))
-            elif each.state in (FRESH, CACHED) and not again:
-                adopt(partial, *_committed_copy(each, plan.folder, partial))
-            else:
-                jobs.append(_job(each))
-        adopted = len(plan.shards) - len(jobs) - node.folds
-        self.reporter.started(node.name, len(jobs) + node.folds, adopted, node.stage.unit, partial)
+        jobs, records = self._split(plan, partial)
+        made = Made(node=node.name, state=MADE, shards=len(jobs), adopted=len(records))
+        self.reporter.started(node.name, len(jobs) + node.folds, made.adopted, node.stage.unit, partial)
         task = Task(
             node=node.name,
             entry=node.entry,
             params=node.stage.params.model_dump(mode="json"),
             inputs={name: tuple(str(upstream[up].path) for up in ups) for name, ups in node.inputs.items()},
             partial=str(partial),
-            logs=str(self.workspace.root / "logs" / node.name / plan.key[:16]),
+            logs=str(self.workspace.root / LOGS / node.name / plan.key[:KEY_DIGITS]),
+            lock=str(self.workspace.lock_file(node.name, plan.key)),
+            held=held,
         )
-        records, failures = self._work(node, task, jobs)
-        made = Made(node=node.name, state="made", shards=len(jobs), adopted=adopted, failures=failures)
-        if not failures and not self.stop.is_set():
-            taken = {p.shard.name: p.record for p in plan.shards if p.record and p.shard.name != "all"}
-            shards = sorted({**taken, **records}.values(), key=lambda record: record.name)
-            if node.folds:
-                shards = self._fold(plan, task, shards, failures)
+        records += self._work(node, task, jobs, made)
+        if node.folds and not made.failures and not self.stop.is_set():
+            records += self._fold(plan, task, records, made)
         if self.stop.is_set():
-            made.state = "stopped"
-        elif failures:
-            made.state = "failed"
+            made.state = STOPPED
+        elif made.failures:
+            made.state = FAILED
         else:
-            manifest = _manifest(plan, upstream, shards, started)
-            made.artifact = commit_artifact(folder, manifest)
-            for record in shards:
+            records.sort(key=lambda record: record.name)
+            made.artifact = commit_artifact(folder, make_manifest(plan, upstream, records, started))
+            for record in records:
                 for file in record.files:
                     self.workspace.digests.remember(folder / file.name, file.sha256)
         made.seconds = time.monotonic() - began
         self.reporter.finished(node.name, _summary(made))
         return made
 
-    def _folder(self, plan: NodePlan, retry: Mapping[str, frozenset[str]]) -> Path:
-        """Where to build: a new revision when failed rows are tried again."""
-        if not retry:
-            return plan.folder
-        _, _, revision = plan.folder.name.partition(".r")
-        return self.workspace.folder(plan.node.name, plan.key, int(revision or 0) + 1)
+    def _split(self, plan: NodePlan, partial: Path) -> tuple[list[Job], list[ShardRecord]]:
+        """What is to be made, and what is at hand: that is taken over."""
+        jobs, taken = [], []
+        rows = self._rows(plan)
+        for each in plan.shards:
+            name = each.shard.name
+            if name == FOLDED:
+                continue
+            if each.record is None or plan.node.name in self.force:
+                jobs.append(_job(each))
+            elif name in rows:
+                jobs.append(_job(each, rows[name]))
+            else:
+                taken.append(_take_over(each, partial))
+        return jobs, taken
 
-    def _work(self, node: Node, task: Task, jobs: list[Job]) -> tuple[dict[str, ShardRecord], list[Failure]]:
-        records: dict[str, ShardRecord] = {}
-        failures: list[Failure] = []
+    def _work(self, node: Node, task: Task, jobs: list[Job], made: Made) -> list[ShardRecord]:
+        """Have the shards made; failures go to `made`."""
+        records: list[ShardRecord] = []
         if jobs:
             outcomes = self.executor.run(
                 task,
@@ -190,101 +223,59 @@ class Run:
             )
             for outcome in outcomes:
                 if isinstance(outcome, Failure):
-                    failures.append(outcome)
+                    made.failures.append(outcome)
                     self.reporter.failed(node.name, outcome)
-                    self._keep_trace(node, outcome)
+                    self._keep_trace(node.name, outcome)
                 else:
-                    records[outcome.name] = outcome
+                    records.append(outcome)
                     self.reporter.shard(node.name, outcome)
-        return records, failures
+        return records
 
-    def _fold(
-        self, plan: NodePlan, task: Task, shards: list[ShardRecord], failures: list[Failure]
-    ) -> list[ShardRecord]:
+    def _fold(self, plan: NodePlan, task: Task, shards: list[ShardRecord], made: Made) -> list[ShardRecord]:
         """Make the shard `all` from the others, unless a committed one fits."""
-        shard = Shard(name="all", uses={record.name: record.digest for record in shards})
+        shards = sorted(shards, key=lambda record: record.name)
+        shard = Shard(name=FOLDED, uses={record.name: record.digest for record in shards})
         because = material(plan.node, shard)
         job = Job(shard=shard, key=shard_key(because), because=because, fold=tuple(shards))
         planned = plan.shards[-1]
         if planned.record and planned.key == job.key and plan.node.name not in self.force:
-            partial = Path(task.partial)
-            adopt(partial, *_committed_copy(planned, plan.folder, partial))
-            return [*shards, planned.record]
-        folded, failed = self._work(plan.node, task, [job])
-        failures += failed
-        return [*shards, *folded.values()]
+            return [_take_over(planned, Path(task.partial))]
+        return self._work(plan.node, task, [job], made)
 
-    def _keep_trace(self, node: Node, failure: Failure) -> None:
+    def _keep_trace(self, node: str, failure: Failure) -> None:
         if failure.trace:
-            folder = self.workspace.root / "errors"
+            folder = self.workspace.root / ERRORS
             folder.mkdir(exist_ok=True)
-            path = folder / f"{node.name.replace('/', '.')}.{failure.shard}.txt"
+            path = folder / f"{node.replace('/', '.')}.{failure.shard or 'plan'}.txt"
             path.write_text(failure.trace, "utf-8")
             self.reporter.line(f"  traceback: {path}")
 
 
-def _job(plan: ShardPlan, retry: frozenset[str] = frozenset(), previous: Path | None = None) -> Job:
+def _job(plan: ShardPlan, retry: frozenset[str] = frozenset()) -> Job:
     return Job(
         shard=plan.shard,
         key=plan.key,
         because=plan.because,
         retry=retry,
-        previous=str(previous) if previous else "",
+        previous=str(plan.folder) if retry else "",
     )
 
 
-def _committed_copy(plan: ShardPlan, folder: Path, partial: Path) -> tuple[ShardRecord, Path]:
-    """A committed shard and where it lies now: `reopen` may have renamed the artifact that held it."""
+def _take_over(plan: ShardPlan, partial: Path) -> ShardRecord:
+    """Link a committed shard into the artifact in the making, unless it lies there already."""
     assert plan.record is not None
     assert plan.folder is not None
-    moved = plan.folder == folder and not folder.exists()
-    return plan.record, partial if moved else plan.folder
-
-
-def _manifest(
-    plan: NodePlan, upstream: Mapping[str, Artifact], shards: list[ShardRecord], started: str
-) -> Manifest:
-    node = plan.node
-    return Manifest(
-        node=node.name,
-        stage=node.entry,
-        version=node.stage.version,
-        params=node.stage.params.model_dump(mode="json"),
-        inputs={
-            name: [
-                {"node": up, "key": upstream[up].manifest.key, "digest": upstream[up].digest} for up in ups
-            ]
-            for name, ups in node.inputs.items()
-        },
-        key=plan.key,
-        digest=artifact_digest(shards),
-        shards=tuple(shards),
-        stats=sum((record.statistics for record in shards), Stats()).to_json(),
-        made={
-            "started": started,
-            "finished": datetime.now(UTC).isoformat(),
-            "versions": versions(),
-            "revision": git_revision(),
-        },
-    )
-
-
-def git_revision() -> str:
-    """The revision of the code, with `+` when it has uncommitted changes; empty outside a checkout."""
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+    if plan.folder != partial:
+        adopt(partial, plan.record, plan.folder)
+    return plan.record
 
 
 def _summary(made: Made) -> str:
-    if made.state == "failed":
+    if made.state == FAILED:
         return f"failed, {len(made.failures)} of {made.shards} shards; the others are kept"
-    if made.state == "stopped":
+    if made.state == STOPPED:
         return "stopped; what is committed is kept"
     assert made.artifact is not None
     stats = Stats.from_json(dict(made.artifact.manifest.stats))
     lost = f", {stats.failed.total()} rows failed" if stats.failed else ""
-    return f"{made.shards} shards made in {made.seconds:.1f} s{lost}"
+    return f"{made.shards} shards made in {duration(made.seconds)}{lost}"

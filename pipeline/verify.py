@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from store.formats import check
-
-from pipeline.artifacts import MANIFEST, PARTIAL, Artifact, FileRecord
+from pipeline.artifacts import MANIFEST, Artifact, FileRecord
 from pipeline.keys import artifact_digest, content_digest
-from pipeline.workspace import Damage, Workspace
+from pipeline.workspace import Damage, Workspace, is_partial
 from store.atomic import sha256_file
 from store.errors import CorruptError
+from store.formats import check
 
 
 class Level(StrEnum):
@@ -31,9 +30,9 @@ def verify(workspace: Workspace, level: Level) -> Iterator[Damage]:
 
     What is found by content is remembered, so that the next run rebuilds it.
     """
-    for file in sorted(workspace.root.rglob(MANIFEST)):
-        if not file.parent.name.endswith(PARTIAL):
-            yield from _artifact(workspace, file.parent, level)
+    for _, folder in workspace.everything():
+        if not is_partial(folder) and (folder / MANIFEST).exists():
+            yield from _artifact(workspace, folder, level)
     workspace.digests.save()
 
 

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from pipeline.commit import partial_of
 from pipeline.garbage import Garbage
-from pipeline.lock import owner_of
+from pipeline.lock import LOCK, owner_of
 from pipeline.plan import CACHED, DAMAGED, FRESH, MISSING, STALE, NodePlan, ShardPlan
 from pipeline.run import Made
 from pipeline.stats import Stats
-from pipeline.workspace import Damage
+from pipeline.workspace import Damage, key_of
 
 _MOST_NAMES = 8
 _COLOURS = {FRESH: "green", CACHED: "green", STALE: "yellow", MISSING: "cyan", DAMAGED: "red"}
@@ -24,7 +24,7 @@ def node_state(plan: NodePlan) -> str:
     """`fresh`, `running`, `partial`, `stale`, `damaged` or `missing`."""
     if plan.fresh:
         return FRESH
-    if owner_of(plan.folder.with_name(f"{plan.folder.name}.lock")):
+    if owner_of(plan.folder.with_name(f"{key_of(plan.folder)}{LOCK}")):
         return "running"
     counts = plan.counts()
     for state in (DAMAGED, STALE):

@@ -11,32 +11,21 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, ShardRecord
 from pipeline.commit import PROGRESS, SCRATCH, WORKING, commit_shard, discard
 from pipeline.graph import load_entry
+from pipeline.lock import held
+from pipeline.provenance import versions
 from pipeline.stage import Inputs, Output, Shard, Stage
 from pipeline.stats import Stats
-from store.atomic import sha256_file
+from store.atomic import full_disk_is_user_error, sha256_file
 from store.errors import UserError
 from store.faults import point
 
 _serial = itertools.count()
-_VERSIONED = (
-    "torch",
-    "torchvision",
-    "transformers",
-    "deepspeed",
-    "ray",
-    "spacy",
-    "numpy",
-    "lmdb",
-    "h5py",
-    "pyarrow",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +39,7 @@ class Task:
         inputs: folders of the committed artifacts that it reads, by input name.
         partial: where the artifact is built.
         logs: where the stage may put logs.
+        lock, held: lock file of the artifact, and what stands in it while the run that asks is alive.
     """
 
     node: str
@@ -58,6 +48,8 @@ class Task:
     inputs: Mapping[str, tuple[str, ...]]
     partial: str
     logs: str
+    lock: str
+    held: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +77,14 @@ class Failure:
     """Why a shard could not be made.
 
     Attributes:
-        shard: its name.
+        shard: its name; empty when no shard is to blame.
         what, hint: one line each for people.
         trace: the traceback, or an empty string for a UserError, which needs none.
         attempts: how often it was tried.
     """
 
-    shard: str
     what: str
+    shard: str = ""
     hint: str = ""
     trace: str = ""
     attempts: int = 1
@@ -110,10 +102,11 @@ class Worker:
     def make(self, job: Job) -> ShardRecord | Failure:
         """Make and commit one shard. An error of the stage comes back as a Failure."""
         try:
-            return self._make(job)
+            with full_disk_is_user_error(Path(self.task.partial)):
+                return self._make(job)
         except UserError as error:
             return Failure(shard=job.shard.name, what=error.what, hint=error.hint)
-        except Exception as error:  # noqa: BLE001  a stage may raise anything; the others must go on
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a stage may raise anything; others go on
             what = f"{type(error).__name__}: {error}"
             return Failure(shard=job.shard.name, what=what, trace=traceback.format_exc())
 
@@ -121,6 +114,7 @@ class Worker:
         partial = Path(self.task.partial)
         stage, inputs = self._ready()
         began = time.time()
+        self._require_lock()
         out = self._output(job, partial)
         discard(partial, job.shard.name)
         point("shard.write.before")
@@ -129,6 +123,8 @@ class Worker:
         else:
             stats = stage.reduce(list(job.fold), partial, inputs, out) or Stats()
         point("shard.write.after")
+        assert isinstance(stats, Stats), f"{self.task.entry}.process returned {stats!r}, not Stats"
+        self._require_lock()
         made = {
             "started": began,
             "seconds": round(time.time() - began, 3),
@@ -153,8 +149,13 @@ class Worker:
             self._versions = versions()
         return self._stage, self._inputs
 
+    def _require_lock(self) -> None:
+        """Ray ends the workers of a run that was killed, but not at once; another may have begun by then."""
+        if not held(Path(self.task.lock), self.task.held):
+            raise UserError("the run that asked for this shard is gone", "nothing is lost: run it again")
+
     def _output(self, job: Job, partial: Path) -> Output:
-        folder = partial / WORKING / f"{job.shard.name}-{os.getpid()}-{next(_serial)}"
+        folder = partial / WORKING / f"{job.shard.name}-{platform.node()}-{os.getpid()}-{next(_serial)}"
         folder.mkdir(parents=True)
         return Output(
             job.shard,
@@ -165,17 +166,6 @@ class Worker:
             report=_Reporter(partial / PROGRESS / f"{job.shard.name}.json"),
             logs=Path(self.task.logs),
         )
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide numbers."""
-    found = {"python": platform.python_version()}
-    for name in _VERSIONED:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _scratch(partial: Path, job: Job) -> Path:

@@ -19,6 +19,14 @@ class Executor(Protocol):
     concurrent: bool
     """Whether several artifacts may be made at once."""
 
+    def require(self, node: str, cpus: float, gpus: float) -> None:
+        """Check that there is a machine for such a worker.
+
+        Raises:
+            ConfigError: says what is asked for and what there is.
+        """
+        ...
+
     def run(
         self, task: Task, jobs: list[Job], *, workers: int, cpus: float, gpus: float, stop: threading.Event
     ) -> Iterator[ShardRecord | Failure]:

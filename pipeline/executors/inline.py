@@ -14,6 +14,9 @@ class InlineExecutor:
 
     concurrent = False
 
+    def require(self, node: str, cpus: float, gpus: float) -> None:
+        """See `Executor.require`; this process takes what the machine has."""
+
     def run(
         self, task: Task, jobs: list[Job], *, workers: int, cpus: float, gpus: float, stop: threading.Event
     ) -> Iterator[ShardRecord | Failure]:
