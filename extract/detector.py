@@ -25,17 +25,17 @@ class TrainDetectorParams(Params):
 
     recipe: str = "demo"
     """Extraction recipe whose preprocessing the images go through, in training as in extraction."""
-    steps: int = Field(600, ge=1)
+    steps: int = Field(default=600, ge=1)
     """Optimiser steps."""
-    batch: int = Field(4, ge=1)
+    batch: int = Field(default=4, ge=1)
     """Images in a step."""
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float = Field(default=4e-3, gt=0)
     """Highest rate: it rises, stays, and falls to nothing."""
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
     """Of AdamW."""
-    warmup: float = Field(0.15, ge=0, le=1)
+    warmup: float = Field(default=0.15, ge=0, le=1)
     """Share of the steps in which the rate rises."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Of the initial weights, the order of images, and everything drawn in a step."""
     architecture: Architecture = Architecture()
     """Size of the network."""

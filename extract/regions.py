@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from extract.recipes import Recipe, find_recipe
-from pipeline.artifacts import ShardRecord
+from pipeline.artifacts import Artifact, ShardRecord
 from pipeline.stage import Inputs, Output, Params, Shard, Stage, sharded_like
 from pipeline.stats import Stats
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 EXTENSIONS = {"lmdb": ".lmdb", "hdf5": ".h5"}
 COUNT_EDGES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 36.0, 50.0, 100.0)
 SCORE_EDGES = tuple(i / 20 for i in range(1, 20))
-SHOWN = 12
 
 
 class RegionFeaturesParams(Params):
@@ -32,7 +31,7 @@ class RegionFeaturesParams(Params):
     """Name of the recipe in extract/recipes.py; its content enters the key."""
     store: Literal["lmdb", "hdf5"] = "lmdb"
     """Format of the feature store."""
-    batch: int = Field(8, ge=1)
+    batch: int = Field(default=8, ge=1)
     """Images of one exact shape that go through the network together. Features differ by rounding alone
     (1e-5), but they differ, so it enters the key."""
     posteriors: bool = False
@@ -82,6 +81,7 @@ class RegionFeatures(Stage[RegionFeaturesParams]):
             "detector": inputs["detector"].digest,
             "recipe": recipe.model_dump(mode="json"),
         }
+        total = next(r.statistics.n_ok for r in inputs["shards"].shards if r.name == shard.name)
         posteriors = len(detector.classes) if self.params.posteriors else 0
         writer = StoreWriter(
             path, meta, dim=detector.dimension, posteriors=posteriors, quantised=self.params.quantised
@@ -94,6 +94,7 @@ class RegionFeatures(Stage[RegionFeaturesParams]):
                 with timed(stats, "write"):
                     for picture, regions in zip(batch, described, strict=True):
                         _store(picture.key, regions, writer, out, stats)
+                out.progress(stats.n_in, total)
         return stats
 
     def reduce(self, records: list[ShardRecord], folder: Path, inputs: Inputs, out: Output) -> Stats | None:
@@ -103,6 +104,12 @@ class RegionFeatures(Stage[RegionFeaturesParams]):
         extension = EXTENSIONS[self.params.store]
         write_index(out.path(".index"), [folder / f"{record.name}{extension}" for record in records])
         return None
+
+    def illustrate(self, artifact: Artifact, inputs: Inputs) -> list[tuple[str, str]]:
+        """Pictures with their regions."""
+        from extract.showcase import region_cards
+
+        return region_cards(artifact, inputs["shards"])
 
 
 def _store(key: str, regions: Regions, writer: StoreWriter, out: Output, stats: Stats) -> None:

@@ -173,3 +173,23 @@ def test_weights_that_do_not_fit_are_named(toy_detector: Artifact, tmp_path: Pat
     (tmp_path / "detector.json").write_text("{}")
     with pytest.raises(CorruptError, match="describes no detector"):
         load_detector(tmp_path)
+
+
+def test_the_report_shows_regions(
+    regions: Path, toy_shards: Artifact, toy_detector: Artifact, tmp_path: Path
+) -> None:
+    from extract.showcase import labelled
+    from tests.extract.toys import artifact
+
+    made = artifact(regions, "regions/toy", {"00000": [regions / "00000.lmdb"]})
+    stage = RegionFeatures(RegionFeaturesParams())
+    (cards, classes) = stage.illustrate(made, inputs_of(shards=toy_shards, detector=toy_detector))
+    assert cards[0] == "Regions"
+    assert cards[1].count("<image") == 8
+    assert "toy/0007" in cards[1]
+    assert "disc" in classes[1]
+    found = open_store(regions)["toy/0000"]
+    boxes = labelled(found, ("disc", "square"), ("blue", "red"))
+    assert [box.kind for box in boxes] == ["main" if s >= 0.5 else "faint" for s in found.score.tolist()]
+    assert boxes[0].xyxy == tuple(found.boxes[0].tolist())
+    assert boxes[0].label.endswith(f"{found.score[0]:.2f}")

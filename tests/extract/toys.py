@@ -30,7 +30,8 @@ def toy_sample(seed: int, sizes: Sequence[tuple[int, int]] = ((64, 64), (72, 56)
     rng = np.random.default_rng(seed)
     width, height = sizes[seed % len(sizes)]
     image = Image.fromarray(rng.integers(90, 160, (height, width, 3), np.uint8))
-    canvas, objects = ImageDraw.Draw(image), []
+    canvas = ImageDraw.Draw(image)
+    objects: list[dict[str, object]] = []
     for k in range(int(rng.integers(1, 4))):
         side = int(rng.integers(14, 24))
         x, y = k * (width // 3), int(rng.integers(0, height - side))

@@ -1,0 +1,79 @@
+"""What the report shows of a region store: pictures with their boxes, and how often each class was found."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+
+from pipeline import html
+from pipeline.artifacts import Artifact
+from pipeline.html import Box, Markup
+from store.features import open_store
+from store.records import Regions, Sample
+from store.shards import read_shard
+
+SHOWN = 12
+MOST_BOXES = 10
+SIDE = 280
+MOST_CLASSES = 20
+
+
+def region_cards(regions: Artifact, shards: Artifact) -> list[tuple[str, str]]:
+    """The first samples with their best boxes, and the classes of the first shard."""
+    store = open_store(regions.path)
+    classes, attributes = store.meta["classes"], store.meta["attributes"]
+    found: Counter[str] = Counter()
+    cards: list[Markup] = []
+    for record in shards.shards[:1]:
+        for sample in read_shard(shards.file(record.name, ".tar")):
+            if sample.key not in store:
+                continue
+            described = store[sample.key]
+            found.update(classes[i] for i in described.class_id.tolist())
+            if len(cards) < SHOWN:
+                boxes = labelled(described, classes, attributes)
+                cards.append(_card(sample, boxes, len(described)))
+    rows = [(name, count) for name, count in found.most_common(MOST_CLASSES)]
+    kinds = html.table((f"class (the {MOST_CLASSES} most frequent of the first shard)", "regions"), rows)
+    return [("Regions", html.cards(cards)), ("Classes", kinds)]
+
+
+def labelled(regions: Regions, classes: Sequence[str], attributes: Sequence[str]) -> list[Box]:
+    """The best regions with `attribute class score` as their label."""
+    boxes = []
+    for i in range(min(len(regions), MOST_BOXES)):
+        attribute = attributes[regions.attribute_id[i]] if regions.attribute_id[i] >= 0 else ""
+        name, score = classes[regions.class_id[i]], float(regions.score[i])
+        x1, y1, x2, y2 = (float(v) for v in regions.boxes[i])
+        tip = f"{name} {score:.2f}"
+        if attribute:
+            tip += f", {attribute} {float(regions.attribute_score[i]):.2f}"
+        boxes.append(
+            Box(
+                xyxy=(x1, y1, x2, y2),
+                label=f"{attribute} {name} {score:.2f}".strip(),
+                tip=tip,
+                kind="main" if score >= 0.5 else "faint",
+            )
+        )
+    return boxes
+
+
+def _card(sample: Sample, boxes: Sequence[Box], count: int) -> Markup:
+    about = html.paragraph(f"{count} regions", kind="quiet")
+    image = thumbnail(sample.image or b"")
+    size = (sample.width, sample.height)
+    drawn = html.picture(image, size=size, alt=sample.key, mime="image/jpeg", boxes=boxes)
+    return html.join([drawn, html.paragraph(html.code(sample.key), kind="quiet"), about])
+
+
+def thumbnail(data: bytes) -> bytes:
+    """A small JPEG, upright by its EXIF orientation."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
+    small = io.BytesIO()
+    image.save(small, "JPEG", quality=82)
+    return small.getvalue()
