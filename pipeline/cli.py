@@ -335,14 +335,17 @@ def _resolve(address: str, file: Path, profile: str) -> tuple[Path, str]:
 
 
 def _print_results(nodes: dict[str, Node], workspace: Workspace, as_json: bool) -> None:
-    from pipeline.report_results import read_results, terminal_table
+    from pipeline.report_results import chief, read_results, terminal_table
 
     if as_json:
         return
     plans = plan_all(nodes, workspace)
     results = [r for name, plan in plans.items() if plan.fresh for r in read_results(name, plan.artifact)]
     if results:
-        out.print(terminal_table(results))
+        shown = chief(results)
+        out.print(terminal_table(shown))
+        if len(results) > len(shown):
+            out.print(f"{len(results) - len(shown)} more numbers are in the report")
 
 
 def _print_json(data: Any) -> None:

@@ -18,7 +18,7 @@ METRICS = ".metrics.json"
 """Ending of files that hold a list of numbers, or such a list under the key `metrics`."""
 MOST_HEADLINES = 8
 PROTOCOLS = 2
-"""Protocols of one node among the headlines."""
+"""Protocols of one node among the headlines, and on a terminal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,16 @@ def result_tables(results: Sequence[Result]) -> Markup:
         reasons = sorted({" ".join(_about(r)) + f": {r.reason}" for r in of_family if r.reason})
         parts += [paragraph(reason, kind="quiet") for reason in reasons]
     return join(parts)
+
+
+def chief(results: Sequence[Result]) -> list[Result]:
+    """What fits on a screen: the first three metrics of each node's first two protocols."""
+    chosen: list[Result] = []
+    for _, of_node in _groups(results, "node"):
+        for _, of_protocol in list(_groups(of_node, "protocol"))[:PROTOCOLS]:
+            names = list(dict.fromkeys(r.name for r in of_protocol))[:3]
+            chosen += [r for r in of_protocol if r.name in names]
+    return chosen
 
 
 def terminal_table(results: Sequence[Result]) -> Table:
