@@ -105,7 +105,7 @@ def _claim(mine: Path, path: Path) -> None:
         if (owner := owner_of(path)) is not None:
             raise LockedError.of(path, owner)
         for left in path.parent.glob(f"{path.name}*"):
-            if owner_of(left) is None:
+            if left != mine and owner_of(left) is None:
                 left.unlink()  # by a process that was killed
         path.hardlink_to(mine)
 
