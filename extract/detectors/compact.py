@@ -55,7 +55,7 @@ class CompactDetector(nn.Module):
         self.head = RegionHead(shape)
         self.class_logits = nn.Linear(shape.head, len(self.classes) + 1)  # 0 is the background
         self.deltas = nn.Linear(shape.head, 4)
-        self.attribute_logits = nn.Linear(shape.head, len(self.attributes))
+        self.attribute_logits = nn.Linear(shape.head, len(self.attributes)) if self.attributes else None
         self.coder = matching.BoxCoder((10.0, 10.0, 5.0, 5.0))
         self.matcher = matching.Matcher(0.5, 0.5, allow_low_quality_matches=False)
         self.sampler = matching.BalancedPositiveNegativeSampler(ROIS, 0.5)
@@ -82,7 +82,7 @@ class CompactDetector(nn.Module):
         goal = self.coder.encode_single(_matched("boxes", targets, chosen), torch.cat(boxes)[foreground])
         delta = self.deltas(vector)[foreground]
         losses["box"] = nn.functional.smooth_l1_loss(delta, goal, beta=1 / 9, reduction="sum") / len(labels)
-        if self.attributes:
+        if self.attribute_logits is not None:
             guess = self.attribute_logits(vector)[foreground]
             truth = _matched("attributes", targets, chosen)
             loss = nn.functional.binary_cross_entropy_with_logits(guess, truth, reduction="sum")
@@ -109,7 +109,9 @@ class CompactDetector(nn.Module):
         if given is not None:
             boxes = [torch.cat([box[: -len(given)], given]) for box in boxes]
         features = self.head(maps, boxes)
-        attribute_scores = self.attribute_logits(self._vectors(features)).sigmoid()
+        attribute_scores = features.new_zeros(len(features), 0)
+        if self.attribute_logits is not None:
+            attribute_scores = self.attribute_logits(self._vectors(features)).sigmoid()
         return [
             Proposals(proposals=p, boxes=b.unsqueeze(1), class_scores=c, attribute_scores=a, features=f)
             for p, b, c, a, f in zip(

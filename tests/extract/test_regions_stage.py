@@ -15,7 +15,7 @@ from pipeline.artifacts import Artifact
 from store.errors import ConfigError, CorruptError, UserError
 from store.features import open_store
 from store.records import Regions
-from tests.extract.toys import bytes_of, extract, inputs_of, sample_of, shards_of, toy_sample
+from tests.extract.toys import bytes_of, extract, inputs_of, sample_of, shards_of, toy_sample, train
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +193,40 @@ def test_the_report_shows_regions(
     assert [box.kind for box in boxes] == ["main" if s >= 0.5 else "faint" for s in found.score.tolist()[:10]]
     assert boxes[0].xyxy == tuple(found.boxes[0].tolist())
     assert boxes[0].label.endswith(f"{found.score[0]:.2f}")
+
+
+@pytest.mark.shared
+def test_photographs_go_the_same_way(shared: Path, tmp_path: Path) -> None:
+    """COCO's boxes train by the same code, whatever the shapes; Flickr's photographs are described by it."""
+    import json
+
+    from PIL import Image
+
+    coco = json.loads((shared / "coco_mini/annotations/instances_train2017.json").read_text())
+    names = {kind["id"]: kind["name"] for kind in coco["categories"]}
+    samples = []
+    for picture in coco["images"][:6]:
+        boxes = [a for a in coco["annotations"] if a["image_id"] == picture["id"]]
+        objects: list[dict[str, object]] = [
+            {"box": [x, y, x + w, y + h], "name": names[a["category_id"]]}
+            for a in boxes
+            for x, y, w, h in (a["bbox"],)
+        ]
+        data = (shared / "coco_mini/train2017" / picture["file_name"]).read_bytes()
+        size = (picture["width"], picture["height"])
+        samples.append(sample_of(f"coco/{picture['id']}", data, *size, objects))
+    detector = train(tmp_path / "detector", shards_of(tmp_path / "boxes", samples), steps=2, recipe="photos")
+    photos = []
+    for path in sorted((shared / "flickr8k/images").iterdir())[:3]:
+        with Image.open(path) as image:
+            photos.append(sample_of(f"flickr8k/{path.stem}", path.read_bytes(), *image.size, []))
+    shards = shards_of(tmp_path / "photos", photos)
+    folder, stats, failures = extract(tmp_path / "regions", shards, detector, recipe="photos")
+    assert (stats.n_ok, failures) == (3, [])
+    store = open_store(folder)
+    for photo in photos:
+        found = store[photo.key]
+        assert 1 <= len(found) <= recipes.find_recipe("photos").selection.max_boxes
+        assert [0, 0, photo.width, photo.height] in found.boxes.round(3).tolist()
+        assert (found.attribute_id == -1).all()
+        assert np.isfinite(found.features.astype(float)).all()
