@@ -95,7 +95,7 @@ RECIPES = {
             preprocessing=Preprocessing(short=224, long=320),
             selection=Selection(
                 suppression="class-agnostic",
-                iou=0.5,
+                iou=0.7,
                 threshold=0.1,
                 min_boxes=16,
                 max_boxes=36,

@@ -32,6 +32,10 @@ ATTRIBUTE_WEIGHT = 0.4
 """With the weight of 1, attributes (colours above all) hold up the learning of classes."""
 
 
+CANDIDATES = 6
+"""Anchors that compete for each proposal, before suppression."""
+
+
 class CompactDetector(nn.Module):
     """See the module. `classes`, `attributes` and `dimension` are those of extract/detectors/base.py."""
 
@@ -93,6 +97,7 @@ class CompactDetector(nn.Module):
     def detect(self, images: Tensor, proposals: int, given: Tensor | None = None) -> list[Proposals]:
         """See extract/detectors/base.py. Class and box are read from the proposal; attributes and features
         from the regressed box, since that is the box that will be reported."""
+        self.rpn._pre_nms_top_n["testing"] = CANDIDATES * proposals
         self.rpn._post_nms_top_n["testing"] = proposals
         size = (int(images.shape[-2]), int(images.shape[-1]))
         maps = self.backbone(images)
