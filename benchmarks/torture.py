@@ -2,7 +2,7 @@
 
     python benchmarks/torture.py --kills 25 --seed 0 [key=value ...]
 
-Prints each kill, then whether every artifact has the digest of the undisturbed run; exit code 1 if one differs.
+Prints each kill, then whether every artifact has the digest of the undisturbed run; exits with 1 if not.
 """
 
 from __future__ import annotations
