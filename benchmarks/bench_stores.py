@@ -2,9 +2,9 @@
 
     python benchmarks/bench_stores.py [--records 1000]
 
-Records of 10-100 boxes with 2048-d float16 features (random: they do not compress), read warm in random order on one
-thread. Sizes are shares of the
-payload (features and boxes as stored by us); rates are ratios to the TSV's. Cold reads are not measured here.
+Records of 10-100 boxes with 2048-d float16 features (random: they do not compress), read warm in random
+order on one thread. Sizes are shares of the payload (features and boxes as stored by us); rates are ratios
+to the TSV's. Cold reads are not measured here.
 """
 
 from __future__ import annotations
