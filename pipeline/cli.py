@@ -18,7 +18,7 @@ from rich.console import Console
 
 from pipeline.config import Config, load_config
 from pipeline.graph import Node, build_graph, nodes_of, select
-from pipeline.lock import LockedError
+from pipeline.lock import LockedError, owner_of
 from pipeline.plan import NodePlan, plan_all
 from pipeline.workspace import Workspace
 from store.errors import ConfigError, UserError, did_you_mean
@@ -35,6 +35,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 some shards failed; 2 wrong configuration or command; 3 damage found; "
     "4 locked by another process; 130 interrupted.",
 )
+_INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PAGE = 140
 """Columns of a table where no terminal says how wide it is: a log, a pipe."""
 out = Console(highlight=False, width=None if sys.stdout.isatty() else _PAGE)
@@ -63,8 +65,10 @@ def run(
     from pipeline.progress import make_reporter
     from pipeline.retry import Retry
     from pipeline.run import Run
-    from pipeline.view import made_rows, plan_summary
+    from pipeline.view import exit_code, failure_lines, made_rows, plan_summary
 
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
     config, targets = _read(file, profile, words)
     nodes = build_graph(config)
     workspace = Workspace(config.workspace)
@@ -78,9 +82,12 @@ def run(
         _print_json([]) if as_json else out.print(plan_summary(plans))
         _print_results(nodes, workspace, as_json)
         return
-    signal.signal(signal.SIGTERM, _interrupt)
+    _require_unlocked(plans, workspace)
     executor = _executor(config)
     try:
+        for each in plans.values():
+            if not each.fresh:
+                executor.require(each.node.name, each.node.cpus, each.node.gpus)
         with make_reporter() as reporter:
             runner = Run(
                 nodes=chosen,
@@ -97,17 +104,11 @@ def run(
     if as_json:
         _print_json(made_rows(made))
     else:
-        for each in made.values():
-            for fault in each.failures:
-                out.print(f"{each.node} {fault.shard}: {fault.what}", style="red", markup=False)
-                if fault.hint:
-                    out.print(f"  hint: {fault.hint}", markup=False)
-        skipped = [name for name, each in made.items() if each.state == "skipped"]
-        if skipped:
-            out.print(f"not made, because of the above: {', '.join(skipped)}", markup=False)
+        for line in failure_lines(made):
+            out.print(line, markup=False, soft_wrap=True)
         _print_results(nodes, workspace, as_json)
-    if any(each.state not in ("made", "fresh") for each in made.values()):
-        raise typer.Exit(1)
+    if code := exit_code(made):
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -183,7 +184,10 @@ def verify(
     else:
         for each in found:
             out.print(f"{each.path}: {each.what}", markup=False, soft_wrap=True)
-        out.print(f"{len(found)} damaged; `babelscene run` rebuilds them" if found else "everything is whole")
+        what = (
+            f"{len(found)} damaged; `babelscene run` rebuilds what is in use, `babelscene gc` drops the rest"
+        )
+        out.print(what if found else "everything is whole", soft_wrap=True)
     if found:
         raise typer.Exit(3)
 
@@ -261,14 +265,9 @@ def gc(
 def main() -> None:
     """Entry point: user errors are one line and a hint, never a traceback."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = app(standalone_mode=False) or 0  # what `typer.Exit` carries; 130 for Ctrl-C
     except (KeyboardInterrupt, typer.Abort):
-        print(
-            "interrupted; everything committed is kept, the same command goes on from there", file=sys.stderr
-        )
-        sys.exit(130)
+        code = _INTERRUPTED
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(4 if isinstance(error, LockedError) else 2)
@@ -278,6 +277,10 @@ def main() -> None:
             raise
         show()
         sys.exit(getattr(error, "exit_code", 2))
+    if code == _INTERRUPTED:
+        what = "interrupted; everything committed is kept, the same command goes on from there"
+        print(what, file=sys.stderr)
+    sys.exit(code)
 
 
 def _read(file: Path, profile: str, words: list[str] | None) -> tuple[Config, list[str]]:
@@ -298,6 +301,15 @@ def _plans(file: Path, profile: str, words: list[str] | None) -> dict[str, NodeP
     plans = plan_all(select(nodes, targets), workspace)
     workspace.digests.save()
     return plans
+
+
+def _require_unlocked(plans: dict[str, NodePlan], workspace: Workspace) -> None:
+    """Say at once, before Ray starts, that all there is to begin with is being made by another process."""
+    ready = [plan for plan in plans.values() if not plan.fresh and not plan.pending]
+    locks = [workspace.lock_file(plan.node.name, plan.key) for plan in ready]
+    owners = [(path, owner) for path in locks if (owner := owner_of(path)) is not None]
+    if owners and len(owners) == len(ready):
+        raise LockedError.of(*owners[0])
 
 
 def _executor(config: Config) -> Executor:
@@ -367,7 +379,16 @@ def _relative(path: Path) -> Path:
 
 
 def _interrupt(*_: object) -> None:
+    """End in good order; at a second signal at once, which loses nothing either."""
+    for each in _SIGNALS:
+        signal.signal(each, _end)
     raise KeyboardInterrupt
+
+
+def _end(*_: object) -> None:
+    if os.isatty(2):
+        os.write(2, b"\x1b[?25h\n")  # the cursor, which the bars have hidden
+    os._exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":

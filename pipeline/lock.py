@@ -65,11 +65,16 @@ def lock(path: Path) -> Iterator[str]:
 
     Raises:
         LockedError: somebody else holds it; says who.
+        UserError: nothing can be written there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(Owner.me()))
     mine = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}")
-    mine.write_text(text, "utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mine.write_text(text, "utf-8")
+    except OSError as error:
+        what = f"cannot write to {path.parent}: {error.strerror}"
+        raise UserError(what, "free space there, get permission, or name another workspace") from error
     try:
         _claim(mine, path)
         try:

@@ -20,42 +20,74 @@ from pipeline.work import Failure
 
 _POLL_SECONDS = 1.0
 _LINE_SECONDS = 10.0
+"""Between two lines of one artifact in a log."""
+_MOST_FAILURES = 5
+"""Told as they come; the end of the run lists all."""
+_MOST_INSIDE = 2
+"""Shards at work whose inner progress is told."""
 
 
 @dataclass(slots=True)
 class Track:
-    """What is known of one artifact in the making."""
+    """What is known of one artifact in the making.
+
+    Attributes:
+        node, unit: its name, and what its rows are.
+        total, done, failed: shards to make, made, and given up.
+        rows: rows in the shards made.
+        folder: where its workers leave their progress.
+        inside: that progress, by shard.
+        began, told: when, by the monotonic clock.
+        start: time and share done from which speed is reckoned: a resumed shard does not begin at 0.
+    """
 
     node: str
     total: int
     unit: str
     folder: Path
-    began: float = field(default_factory=time.monotonic)
     done: int = 0
+    failed: int = 0
     rows: int = 0
     inside: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    told: float = field(default_factory=time.monotonic)
+    start: tuple[float, float] | None = None
 
     def fraction(self) -> float:
         """Share of the shards that is done, with the parts of those at work."""
         inside = sum(min(1.0, p["done"] / p["total"]) for p in self.inside.values() if p["total"])
-        return (self.done + inside) / self.total if self.total else 1.0
+        return min(1.0, (self.done + self.failed + inside) / self.total) if self.total else 1.0
 
-    def describe(self) -> str:
-        """`640 samples/s, 12 s left, loss 2.31`, as far as it is known."""
-        seconds = time.monotonic() - self.began
+    def look(self, now: float) -> None:
+        """Read what the workers say of the shards at work."""
+        self.inside = _read_inside(self.folder / PROGRESS)
+        if self.start is None and (self.inside or self.done):
+            self.start = (self.began, 0.0) if self.done else (now, self.fraction())
+
+    def left(self, now: float) -> float | None:
+        """Seconds to go at the speed so far; None while that says nothing."""
+        if self.start is None:
+            return None
+        seconds, gained = now - self.start[0], self.fraction() - self.start[1]
+        if seconds < _POLL_SECONDS or gained <= 0:
+            return None
+        return (1 - self.fraction()) * seconds / gained
+
+    def describe(self, now: float) -> str:
+        """`640 samples/s, 12 s left, 300/400, loss 2.31`, as far as it is known."""
         parts = []
-        if self.rows and seconds > 0:
-            parts.append(f"{self.rows / seconds:,.0f} {self.unit}/s")
-        if 0.02 < (fraction := self.fraction()) < 1:
-            parts.append(f"{seconds / fraction - seconds:,.0f} s left")
-        for progress in self.inside.values():
-            steps = f"{progress['done']:g}/{progress['total']:g}"
+        if self.rows and now > self.began:
+            parts.append(f"{self.rows / (now - self.began):,.0f} {self.unit}/s")
+        if (left := self.left(now)) is not None and self.fraction() < 1:
+            parts.append(f"{duration(left)} left")
+        for progress in list(self.inside.values())[:_MOST_INSIDE]:
+            steps = f"{progress['done']:.4g}/{progress['total']:.4g}"
             parts += [steps, *(f"{name} {value:.4g}" for name, value in progress["figures"].items())]
         return ", ".join(parts)
 
 
 class Reporter:
-    """Plain lines, one at each event and one every ten seconds in between.
+    """Plain lines: one where an artifact begins and ends, and one every ten seconds in between.
 
     Args:
         console: where to; stderr by default, so that stdout stays for results.
@@ -67,7 +99,6 @@ class Reporter:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._poller = threading.Thread(target=self._poll, daemon=True)
-        self._told = time.monotonic()
 
     def __enter__(self) -> Reporter:
         self._poller.start()
@@ -89,12 +120,14 @@ class Reporter:
             track = self._tracks[node]
             track.done += 1
             track.rows += record.statistics.n_in
-            track.inside.pop(record.name, None)
-        self.tick(track)
 
     def failed(self, node: str, failure: Failure) -> None:
         """A shard could not be made."""
-        self.line(f"{node}: shard {failure.shard}: {failure.what}")
+        with self._lock:
+            track = self._tracks[node]
+            track.failed += 1
+        if track.failed <= _MOST_FAILURES:
+            self.line(f"{node}: shard {failure.shard}: {failure.what}")
 
     def finished(self, node: str, what: str) -> None:
         """An artifact is done, or given up."""
@@ -106,26 +139,22 @@ class Reporter:
         """Print one line."""
         self.console.print(text, markup=False)
 
-    def tick(self, track: Track) -> None:
-        """Something moved."""
-        if track.total > 1 and track.done < track.total:
-            self.line(f"{track.node}: {track.done}/{track.total} shards, {track.describe()}")
+    def tell(self, track: Track, now: float) -> None:
+        """Say where an artifact is; called every second."""
+        if now - track.told >= _LINE_SECONDS:
+            track.told = now
+            shards = f"{track.done}/{track.total} shards" if track.total > 1 else ""
+            if text := ", ".join(filter(None, (shards, track.describe(now)))):
+                self.line(f"{track.node}: {text}")
 
     def _poll(self) -> None:
         while not self._stop.wait(_POLL_SECONDS):
             with self._lock:
                 tracks = list(self._tracks.values())
+            now = time.monotonic()
             for track in tracks:
-                _read_inside(track)
-            self.refresh(tracks)
-
-    def refresh(self, tracks: list[Track]) -> None:
-        """Say where the shards at work are."""
-        if time.monotonic() - self._told > _LINE_SECONDS:
-            self._told = time.monotonic()
-            for track in tracks:
-                if text := track.describe():
-                    self.line(f"{track.node}: {text}")
+                track.look(now)
+                self.tell(track, now)
 
 
 class BarReporter(Reporter):
@@ -135,7 +164,7 @@ class BarReporter(Reporter):
         super().__init__(console)
         self._bars = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[text]}"),
@@ -165,32 +194,17 @@ class BarReporter(Reporter):
             self._bars.remove_task(self._ids.pop(node))
         super().finished(node, what)
 
-    def tick(self, track: Track) -> None:
-        """See `Reporter.tick`."""
-        self.refresh([track])
-
-    def refresh(self, tracks: list[Track]) -> None:
-        """Move the bars."""
-        for track in tracks:
-            if track.node in self._ids:
-                done = round(track.fraction() * track.total, 2)
-                self._bars.update(self._ids[track.node], completed=done, text=track.describe())
+    def tell(self, track: Track, now: float) -> None:
+        """See `Reporter.tell`."""
+        if (bar := self._ids.get(track.node)) is not None:
+            done = round(track.fraction() * track.total, 2)
+            self._bars.update(bar, completed=done, text=track.describe(now))
 
 
 def make_reporter() -> Reporter:
     """Bars where a person watches, lines where a log is kept."""
     console = Console(stderr=True, highlight=False)
     return BarReporter(console) if sys.stderr.isatty() else Reporter()
-
-
-def _read_inside(track: Track) -> None:
-    inside = {}
-    for file in sorted((track.folder / PROGRESS).glob("*.json")):
-        try:
-            inside[file.stem] = json.loads(file.read_text("utf-8"))
-        except (OSError, ValueError):
-            continue  # the shard was committed just now
-    track.inside = {n: p for n, p in inside.items() if p["done"] < p["total"]}
 
 
 def duration(seconds: float) -> str:
@@ -203,3 +217,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _read_inside(folder: Path) -> dict[str, Mapping[str, Any]]:
+    inside = {}
+    for file in sorted(folder.glob("*.json")):
+        try:
+            progress = json.loads(file.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue  # the shard was committed just now
+        if progress["done"] < progress["total"]:
+            inside[file.stem] = progress
+    return inside

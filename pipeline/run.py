@@ -132,6 +132,8 @@ class Run:
         except UserError as error:
             made = Made(node=name, state=FAILED, failures=[Failure(what=error.what, hint=error.hint)])
         except Exception as error:  # noqa: BLE001  a stage's `shards` may raise anything
+            if self.stop.is_set():  # such as Ray's, which a second Ctrl-C has ended under our hands
+                return Made(node=name, state=STOPPED)
             failure = Failure(what=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
             made = Made(node=name, state=FAILED, failures=[failure])
             self._keep_trace(name, failure)
@@ -243,12 +245,16 @@ class Run:
         return self._work(plan.node, task, [job], made)
 
     def _keep_trace(self, node: str, failure: Failure) -> None:
-        if failure.trace:
-            folder = self.workspace.root / ERRORS
+        if not failure.trace:
+            return
+        folder = self.workspace.root / ERRORS
+        path = folder / f"{node.replace('/', '.')}.{failure.shard or 'plan'}.txt"
+        try:
             folder.mkdir(exist_ok=True)
-            path = folder / f"{node.replace('/', '.')}.{failure.shard or 'plan'}.txt"
             path.write_text(failure.trace, "utf-8")
             self.reporter.line(f"  traceback: {path}")
+        except OSError:
+            self.reporter.line(failure.trace)
 
 
 def _job(plan: ShardPlan, retry: frozenset[str] = frozenset()) -> Job:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ from pipeline.artifacts import ShardRecord
 from pipeline.executors.crew import Crew, Order, Share
 from pipeline.work import Failure, Job, Task
 from store.errors import ConfigError, UserError
+
+_ANSWER_SECONDS = 5.0
 
 
 class RayExecutor:
@@ -30,6 +34,7 @@ class RayExecutor:
     def __init__(self, address: str = "", cpus: int = 0) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # no call may start another Ray behind our back
         import ray
 
         self._ray: Any = ray
@@ -44,18 +49,26 @@ class RayExecutor:
         self._crew = Crew(ray, _share(ray.cluster_resources()))
 
     def _start(self, address: str, cpus: int) -> None:
+        options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if address:
-            self._ray.init(address=address, logging_level="ERROR", log_to_driver=False)
-            return
-        # One user on loopback: no token file in the home folder.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        self._ray.init(
-            num_cpus=cpus or os.cpu_count(),
-            include_dashboard=False,
-            object_store_memory=100 * 2**20,
-            logging_level="ERROR",
-            log_to_driver=False,
-        )
+            _require_answer(address)
+            options["address"] = address
+        else:
+            # One user on loopback: no token file in the home folder.
+            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+            options |= {"num_cpus": cpus or os.cpu_count(), "object_store_memory": 100 * 2**20}
+            options["include_dashboard"] = False
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            self._ray.init(**options)
+        except BaseException as error:
+            self._ray.shutdown()
+            if isinstance(error, SystemExit):  # what Ray makes of SIGTERM
+                raise KeyboardInterrupt from error
+            raise
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)
 
     def require(self, node: str, cpus: float, gpus: float) -> None:
         """See `Executor.require`."""
@@ -79,6 +92,17 @@ class RayExecutor:
         self._crew.close()
         if self._ours:
             self._ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Ray itself tries for minutes.
+
+    Raises:
+        OSError: nobody listens at host:port.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
 
 
 def _share(resources: dict[str, float]) -> Share:

@@ -79,11 +79,18 @@ class Project:
     def retry(self, *nodes: str, failure: str = "") -> dict[str, Made]:
         return self.run(retry=Retry(frozenset(nodes), failure))
 
-    def command(self, *words: str, fault: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "BABELSCENE_FAULT": fault, "COLUMNS": "160", **environment}
+    def start(self, *words: str, fault: str = "") -> subprocess.Popen[str]:
+        """The command line in a process of its own."""
+        env = {**os.environ, "BABELSCENE_FAULT": fault, "COLUMNS": "160"}
         env["PYTHONPATH"] = str(Path(__file__).parents[2])
         command = [sys.executable, "-m", "pipeline.cli", words[0], "--file", str(self.file), *words[1:]]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def command(self, *words: str, fault: str = "") -> subprocess.CompletedProcess[str]:
+        """The same, to its end."""
+        process = self.start(*words, fault=fault)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
     def digests(self, *overrides: str) -> dict[str, str]:
         plans = self.plan(*overrides)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, replace
 
 import pytest
 
 from pipeline.artifacts import MANIFEST, Artifact
 from pipeline.garbage import collect, find_garbage
-from pipeline.lock import LockedError, Owner, held, lock, owner_of
 from pipeline.stats import Stats
 from pipeline.verify import Level, verify
 from store.errors import CorruptError
@@ -150,42 +148,3 @@ def test_garbage_is_what_no_plan_names(project):
     assert collect(project.workspace, found) > 0
     assert find_garbage(project.workspace, project.plan()) == []
     assert all(plan.fresh for plan in project.plan().values())
-
-
-def test_a_lock_keeps_a_second_writer_out(project, tmp_path):
-    path = tmp_path / "x.lock"
-    with lock(path):
-        assert owner_of(path) == Owner.me()
-        with pytest.raises(LockedError, match=f"process {os.getpid()}"), lock(path):
-            pass
-    assert not path.exists()
-
-
-def test_a_lock_of_a_dead_process_falls(tmp_path):
-    path = tmp_path / "x.lock"
-    me = Owner.me()
-    for dead in (replace(me, pid=2**22 + 1), replace(me, start="1"), replace(me, boot="another")):
-        path.write_text(json.dumps(asdict(dead)))
-        path.with_name("x.lock.host.7").write_text(json.dumps(asdict(dead)))
-        with lock(path):
-            assert owner_of(path) == me
-        assert [p.name for p in tmp_path.iterdir()] == [".guard"], "what the dead left goes, too"
-
-
-def test_a_process_out_of_sight_never_counts_as_dead(tmp_path):
-    path = tmp_path / "x.lock"
-    me = Owner.me()
-    for other in (replace(me, host="elsewhere", pid=2**22 + 1), replace(me, space="another", pid=2**22 + 1)):
-        path.write_text(json.dumps(asdict(other)))
-        with pytest.raises(LockedError, match=f"process {other.pid} on {other.host}"), lock(path):
-            pass
-        assert path.exists()
-
-
-def test_a_lock_that_another_took_is_not_released(tmp_path):
-    path = tmp_path / "x.lock"
-    with lock(path) as text:
-        assert held(path, text)
-        path.write_text(json.dumps(asdict(replace(Owner.me(), host="elsewhere"))))
-        assert not held(path, text)
-    assert path.exists()

@@ -22,6 +22,10 @@ class NumbersParams(Params):
     offsets: dict[str, int] = unkeyed({})
     """Added to the shard of that name, so that one shard can change alone."""
     batch: int = unkeyed(1)
+    hold: str = unkeyed("")
+    """Folder of two named pipes: `begun` is written when a shard begins, which then waits for `go`."""
+    stubborn: bool = unkeyed(False)
+    """Begin again when interrupted."""
     dataset: dict[str, Any] = {}
 
 
@@ -40,6 +44,7 @@ class Numbers(Stage[NumbersParams]):
             yield Shard(name=name, args={"range": [first, last], "offset": p.offsets.get(name, 0)})
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
+        _hold(self.params)
         first, last = shard.args["range"]
         stats = Stats()
         kept = []
@@ -59,6 +64,21 @@ class Numbers(Stage[NumbersParams]):
         out.path(".json").write_text(json.dumps(kept))
         out.path(".bin").write_bytes(bytes(kept))
         return stats
+
+
+def _hold(params: NumbersParams) -> None:
+    """Wait once; the pipes go when they have done their work."""
+    begun, go = Path(params.hold, "begun"), Path(params.hold, "go")
+    if not params.hold or not begun.exists():
+        return
+    try:
+        begun.write_text("")
+        go.read_text()
+    except KeyboardInterrupt:
+        if not params.stubborn:
+            raise
+        _hold(params)
+    begun.unlink()
 
 
 class DoubleParams(Params):
