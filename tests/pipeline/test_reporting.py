@@ -85,7 +85,7 @@ def test_bars_show_every_artifact_in_the_making(tmp_path):
         one = reporter._tracks["regions/train"]
         one.look(one.began + 10)
         reporter.tell(one, one.began + 10)
-        reporter.line("another line")
+        reporter._bars.refresh()
         reporter.finished("regions/train", "4 shards made")
     assert "25 images/s, 30 s left" in text.getvalue()
     assert "regions/train: 4 shards made" in text.getvalue()
