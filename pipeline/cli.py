@@ -62,10 +62,11 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Make what is not fresh, of everything or of the named stages and what they need."""
+    from pipeline.outcome import exit_code, failure_lines, made_rows
     from pipeline.progress import make_reporter
     from pipeline.retry import Retry
     from pipeline.run import Run
-    from pipeline.view import exit_code, failure_lines, made_rows, plan_summary
+    from pipeline.view import plan_summary
 
     for number in _SIGNALS:
         signal.signal(number, _interrupt)

@@ -17,6 +17,7 @@ from pipeline.executors.base import Executor
 from pipeline.graph import Node
 from pipeline.keys import material, shard_key
 from pipeline.lock import LockedError, lock
+from pipeline.outcome import FAILED, LOCKED, MADE, SKIPPED, STOPPED, Made
 from pipeline.plan import FRESH, NodePlan, ShardPlan, plan_node
 from pipeline.progress import Reporter, duration
 from pipeline.provenance import make_manifest
@@ -27,28 +28,6 @@ from pipeline.work import Failure, Job, Task
 from pipeline.workspace import ERRORS, KEY_DIGITS, LOGS, Workspace
 from store.atomic import full_disk_is_user_error
 from store.errors import UserError
-
-# What becomes of a node: FRESH, or one of these.
-MADE = "made"
-FAILED = "failed"
-SKIPPED = "skipped"
-"""An input was not made."""
-STOPPED = "stopped"
-LOCKED = "locked"
-"""Another process is making it."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Made:
-    """What became of one node."""
-
-    node: str
-    state: str
-    artifact: Artifact | None = None
-    shards: int = 0
-    adopted: int = 0
-    seconds: float = 0.0
-    failures: list[Failure] = field(default_factory=list)
 
 
 @dataclass(slots=True)

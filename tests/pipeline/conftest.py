@@ -13,10 +13,11 @@ import pytest
 from pipeline.config import Config, load_config
 from pipeline.executors.inline import InlineExecutor
 from pipeline.graph import build_graph, select
+from pipeline.outcome import Made
 from pipeline.plan import NodePlan, plan_all
 from pipeline.progress import Reporter
 from pipeline.retry import Retry
-from pipeline.run import Made, Run
+from pipeline.run import Run
 from pipeline.workspace import Workspace
 
 STAGES = """\

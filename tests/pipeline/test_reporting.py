@@ -78,7 +78,7 @@ def test_a_log_gets_a_line_every_ten_seconds_and_few_failures(tmp_path):
 
 def test_bars_show_every_artifact_in_the_making(tmp_path):
     text = io.StringIO()
-    console = Console(file=text, width=120, force_terminal=True, _environ={"TERM": "xterm"})
+    console = Console(file=text, width=120, force_terminal=True, highlight=False, _environ={"TERM": "xterm"})
     with BarReporter(console) as reporter:
         reporter.started("regions/train", 4, 1, "images", tmp_path)
         reporter.shard("regions/train", record("00000", 250))
