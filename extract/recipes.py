@@ -1,7 +1,8 @@
 """Extraction recipes as data: how images are resized and normalised, and which boxes are kept.
 
 Sources: the published configurations of bottom-up attention (fixed 36 and adaptive 10-100 boxes), VinVL and
-VL-BERT, and our own for drawn scenes and for photographs. A recipe's whole content enters the key.
+VL-BERT, torchvision's defaults (with no fewer than 10 boxes), and our own for drawn scenes and for
+photographs. A recipe's whole content enters the key.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ _CAFFE = Preprocessing(
 _VINVL = Preprocessing(
     short=600, long=1000, channels="bgr", mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0)
 )
+_TORCHVISION = Preprocessing(
+    short=800, long=1333, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
+)
 
 RECIPES = {
     recipe.name: recipe
@@ -102,6 +106,12 @@ RECIPES = {
                 whole_image=True,
             ),
             proposals=100,
+        ),
+        Recipe(
+            name="torchvision",
+            preprocessing=_TORCHVISION,
+            selection=Selection(iou=0.5, threshold=0.05),
+            proposals=1000,
         ),
         Recipe(
             name="butd-36",

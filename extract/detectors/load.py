@@ -55,9 +55,11 @@ def load_detector(folder: Path, preprocessing: Preprocessing | None = None) -> D
                     f"{file}: trained on images with {name} {right}, but the recipe gives {asked}",
                     "take the recipe that the detector was trained with",
                 )
-    if kind != "compact":
-        raise CorruptError(f"{file}: no detector of the kind '{kind}' is known", "update Babelscene")
-    return _compact(folder, about)
+    if kind == "compact":
+        return _compact(folder, about)
+    if kind == "torchvision":
+        return _torchvision(folder, about)
+    raise CorruptError(f"{file}: no detector of the kind '{kind}' is known", "update Babelscene")
 
 
 def _compact(folder: Path, about: Mapping[str, Any]) -> Detector:
@@ -74,3 +76,19 @@ def _compact(folder: Path, about: Mapping[str, Any]) -> Detector:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise CorruptError(f"{folder / NAME}.safetensors does not fit its JSON: {error}") from error
     return model.eval()
+
+
+def _torchvision(folder: Path, about: Mapping[str, Any]) -> Detector:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from extract.detectors.torchvision import NAMES, TorchvisionDetector
+
+    if about["architecture"] not in NAMES:
+        raise CorruptError(f"{folder / NAME}.json: no architecture '{about['architecture']}' is known")
+    detector = TorchvisionDetector(about["architecture"], about["categories"])
+    try:
+        detector.model.load_state_dict(load_file(folder / f"{NAME}.safetensors"))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise CorruptError(f"{folder / NAME}.safetensors does not fit its JSON: {error}") from error
+    return detector.eval()
