@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
 
 from pipeline.validate import validate
 from pipeline.yamlfile import KeyPath, YamlFile, read_yaml
@@ -33,11 +33,11 @@ class StageBlock(BaseModel):
     """Input name -> stage, stage/data set, or a list of these."""
     params: dict[str, Any] = {}
     """The stage's own parameters."""
-    workers: int | None = None
+    workers: PositiveInt | None = None
     """Shards worked on at once; default: as many as there are CPUs."""
-    cpus: float = 1
+    cpus: NonNegativeFloat = 1
     """CPUs that one worker takes."""
-    gpus: float = 0
+    gpus: NonNegativeFloat = 0
     """GPUs that one worker takes."""
 
 
@@ -104,6 +104,8 @@ def load_config(path: Path, profile: str = "demo", overrides: Iterable[str] = ()
         if key not in TOP:
             raise ConfigError(f"{file.where((key,))}: unknown key '{key}'", did_you_mean(key, TOP))
     profiles = data.pop("profiles", None) or {"demo": {}}
+    if not isinstance(profiles, dict) or not isinstance(profiles.get(profile) or {}, dict):
+        raise ConfigError(f"{file.where(('profiles', profile))}: expected keys and values")
     if profile not in profiles:
         raise ConfigError(f"{path.name}: no profile '{profile}'", did_you_mean(profile, profiles))
     for key, value in (profiles[profile] or {}).items():
@@ -140,8 +142,11 @@ def _typed(file: YamlFile, data: dict[str, Any], profile: str, origins: dict[Key
             f"{where(('executor',))}: no executor '{executor}'", did_you_mean(executor, ("ray", "inline"))
         )
     workers = data.get("workers", 0)
-    if not isinstance(workers, int) or workers < 0:
+    if type(workers) is not int or workers < 0:
         raise ConfigError(f"{where(('workers',))}: expected a whole number, found {workers!r}")
+    notes = data.get("notes") or []
+    if not isinstance(notes, list):
+        raise ConfigError(f"{where(('notes',))}: expected a list of sentences, found {notes!r}")
     root = file.path.resolve().parent
     return Config(
         file=file,
@@ -151,7 +156,7 @@ def _typed(file: YamlFile, data: dict[str, Any], profile: str, origins: dict[Key
         executor=executor,
         address=address,
         workers=workers,
-        notes=[str(note) for note in data.get("notes") or []],
+        notes=[str(note) for note in notes],
         datasets=data["datasets"],
         stages=stages,
         origins=origins,

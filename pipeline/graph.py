@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,11 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.stage import Stage
 from pipeline.validate import validate
+from pipeline.workspace import OURS
+from pipeline.yamlfile import KeyPath
 from store.errors import ConfigError, did_you_mean
+
+_NAME = re.compile(r"\w[\w-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,13 @@ def build_graph(config: Config) -> dict[str, Node]:
         ConfigError: an unknown stage class, input, data set or parameter, or a cycle.
     """
     nodes: dict[str, Node] = {}
+    for kind, names in (("stages", config.stages), ("datasets", config.datasets)):
+        for name in names:
+            if not _NAME.fullmatch(name) or name in OURS:
+                where = config.where((kind, name))
+                raise ConfigError(
+                    f"{where}: '{name}' cannot name a folder here", "take letters, digits, _ and -"
+                )
     for name, block in config.stages.items():
         for dataset in block.over:
             if dataset not in config.datasets:
@@ -101,11 +113,15 @@ def load_entry(entry: str, where: str, base: type) -> type[Any]:
         ConfigError: it cannot be imported, or is something else.
     """
     module_name, _, class_name = entry.partition(":")
+    if not module_name or not class_name:
+        raise ConfigError(f"{where}: '{entry}' names no class", "write module:Class")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         hint = f"module '{error.name}' is not installed" if error.name != module_name else ""
         raise ConfigError(f"{where}: no module '{module_name}' ({entry})", hint) from error
+    except ImportError as error:
+        raise ConfigError(f"{where}: {entry} cannot be imported: {error}") from error
     known = {
         name: found
         for name, found in vars(module).items()
@@ -121,12 +137,13 @@ def _node(config: Config, name: str, dataset: str) -> Node:
     block = config.stages[name]
     at = ("stages", name)
     stage_class = load_entry(block.run, config.where((*at, "run")), Stage)
-    names = {"name": dataset, "dataset": config.datasets.get(dataset, {})} if dataset else {}
-    block_expanded = config.expand(names.get("dataset", {}))
-    try:
-        params = config.expand(block.params, **{**names, "dataset": block_expanded} if dataset else {})
-    except ConfigError as error:
-        raise ConfigError(f"{config.where((*at, 'params'))}: {error.what}", error.hint) from error
+    names = {}
+    if dataset:
+        names = {
+            "name": dataset,
+            "dataset": _expanded(config, config.datasets[dataset], ("datasets", dataset)),
+        }
+    params = _expanded(config, block.params, (*at, "params"), **names)
     try:
         typed = validate(stage_class.Params, params, lambda rest: config.where((*at, "params", *rest)))
     except ConfigError as error:
@@ -145,6 +162,13 @@ def _node(config: Config, name: str, dataset: str) -> Node:
         gpus=block.gpus,
         where=config.where(at),
     )
+
+
+def _expanded(config: Config, value: Any, at: KeyPath, **names: Any) -> Any:
+    try:
+        return config.expand(value, **names)
+    except ConfigError as error:
+        raise ConfigError(f"{config.where(at)}: {error.what}", error.hint) from error
 
 
 def _inputs(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_jsonable_python
 
 from pipeline.stats import Stats
 
@@ -20,7 +21,7 @@ P = TypeVar("P", bound="Params")
 class Params(BaseModel):
     """Base of every stage's parameters: typed, frozen, no unknown keys. All of them enter the key."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     def keyed(self) -> dict[str, Any]:
         """The parameters that enter the key, as plain JSON: all but those declared with `unkeyed`."""
@@ -37,14 +38,25 @@ def unkeyed(default: Any = ...) -> Any:
 
 
 def _keyed(model: BaseModel) -> dict[str, Any]:
-    plain: dict[str, Any] = model.model_dump(mode="json")
+    plain = {}
     for name, info in type(model).model_fields.items():
         extra = info.json_schema_extra
-        if isinstance(extra, dict) and extra.get("keyed") is False:
-            plain.pop(name)
-        elif isinstance(value := getattr(model, name), BaseModel):
-            plain[name] = _keyed(value)
+        if not (isinstance(extra, dict) and extra.get("keyed") is False):
+            plain[name] = _plain(getattr(model, name))
     return plain
+
+
+def _plain(value: Any) -> Any:
+    """JSON of a parameter's value. Sets are sorted: their own order differs from process to process."""
+    if isinstance(value, BaseModel):
+        return _keyed(value)
+    if isinstance(value, Mapping):
+        return {str(to_jsonable_python(key)): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(inner) for inner in value), key=repr)
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return to_jsonable_python(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from store.errors import ConfigError, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
+_LONGEST = 80
 
 
 def validate(model: type[M], data: Any, where: Callable[[tuple[str, ...]], str]) -> M:
@@ -22,32 +23,49 @@ def validate(model: type[M], data: Any, where: Callable[[tuple[str, ...]], str])
         ConfigError: the first thing that is wrong: an unknown key, a missing one, a value of a wrong type.
     """
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{where(())}: expected keys and values, found {data!r}")
+        raise ConfigError(f"{where(())}: expected keys and values, found {_short(data)}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     path = tuple(str(part) for part in first["loc"])
-    place = where(path)
     if first["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        raise ConfigError(f"{place}: unknown key '{path[-1]}'", did_you_mean(path[-1], known))
+        known = [name for each in _models_at(model, path[:-1]) for name in each.model_fields]
+        raise ConfigError(f"{where(path)}: unknown key '{path[-1]}'", did_you_mean(path[-1], known))
     if first["type"] == "missing":
         raise ConfigError(f"{where(path[:-1])}: '{path[-1]}' is missing", _doc(model, path))
-    raise ConfigError(f"{place}: {first['msg'].lower()}, found {first['input']!r}", _doc(model, path))
+    what = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    what = what[:1].lower() + what[1:]
+    raise ConfigError(f"{where(path)}: {what}, found {_short(first['input'])}", _doc(model, path))
 
 
-def _fields_at(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
+def _models_at(model: type[BaseModel], path: tuple[str, ...]) -> list[type[BaseModel]]:
+    """The models that may stand at `path`, through lists, mappings and unions."""
+    models = [model]
     for part in path:
-        field = model.model_fields.get(part)
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+        fields = [each.model_fields[part] for each in models if part in each.model_fields]
+        if fields:  # else the part is an index, a key or the name of a union's member
+            models = [inner for field in fields for inner in _models_in(field.annotation)]
+    return models
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def _doc(model: type[BaseModel], path: tuple[str, ...]) -> str:
     """The field's own docstring is the best hint there is."""
-    field = model.model_fields.get(path[0]) if path else None
-    return f"{path[0]}: {field.description}" if field and field.description else ""
+    for end in range(len(path), 0, -1):
+        for each in _models_at(model, path[: end - 1]):
+            field = each.model_fields.get(path[end - 1])
+            if field and field.description:
+                return f"{path[end - 1]}: {field.description}"
+    return ""
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"

@@ -44,6 +44,8 @@ def read_yaml(path: Path) -> YamlFile:
         text = path.read_text("utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path} is missing", "run from the project's folder or give --file") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path.name}: byte {error.start} is not UTF-8", "save it as UTF-8") from error
     loader = yaml.SafeLoader(text)
