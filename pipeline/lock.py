@@ -104,7 +104,7 @@ def owner_of(path: Path) -> Owner | None:
 
 
 def _claim(mine: Path, path: Path) -> None:
-    """Link, so that the lock is complete from its first moment; the guard keeps two breakers apart."""
+    """Rename, so that the lock is complete from its first moment; the guard keeps two breakers apart."""
     with path.with_name(".guard").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if (owner := owner_of(path)) is not None:
@@ -112,7 +112,7 @@ def _claim(mine: Path, path: Path) -> None:
         for left in path.parent.glob(f"{path.name}*"):
             if left != mine and owner_of(left) is None:
                 left.unlink()  # by a process that was killed
-        path.hardlink_to(mine)
+        mine.replace(path)
 
 
 def _boot() -> str:
