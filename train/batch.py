@@ -26,7 +26,9 @@ class Batch:
         tag_labels: int64 [B, Lb].
         regions: float32 [B, Li, D + 6], features then geometry.
         region_mask: bool [B, Li].
-        order: int64 [n], random order of the n rows that go through the fusion stack.
+        masked: int64 [k], the rows that have masked words.
+        rivals: bool [B, B], the pairs of caption and image that compete to be a hard negative.
+        order: int64 [n], random order of the first n rows, which go through the fusion stack.
         other: int64 [n], for each of them another one that shows another image.
         picks: int64 [2, n, P], random picks for the grounding loss: with one's own and with the other image.
     """
@@ -42,6 +44,8 @@ class Batch:
     tag_labels: Tensor
     regions: Tensor
     region_mask: Tensor
+    masked: Tensor
+    rivals: Tensor
     order: Tensor
     other: Tensor
     picks: Tensor

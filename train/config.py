@@ -24,6 +24,9 @@ class ModelSizes(Block):
     vision_layers: PositiveInt = 2
     fusion_layers: PositiveInt = 2
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    pooling: Literal["mean", "first"] = "mean"
+    """What stands for a caption, an image or a fused pair: the mean of its states, or that of [CLS] as in the
+    original. The mean learns several times faster in a model of few heads."""
     region_norm: bool = True
     """Layer norm after the region projection (MVPTR: off in pre-training, on in retrieval)."""
     tie_words: bool = True
@@ -63,6 +66,9 @@ class Matching(Block):
     weight: NonNegativeFloat = 1.0
     mask_same_image: bool = True
     """Another caption of the same image is never the hard negative. In the original it often is."""
+    rivals: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the batch, drawn anew for each pair, that competes to be its hard negative (original: 1). From
+    random parameters the very hardest are not learnt: matching then stays at chance."""
 
 
 class MaskedWords(Block):
@@ -105,8 +111,8 @@ class Objectives(Block):
     masked_tags: MaskedTags = MaskedTags()
     grounding: Grounding = Grounding()
     fusion_rows: PositiveInt | None = None
-    """Rows of each micro batch that go through the fusion stack (for matching, masked words, grounding);
-    null: all. The contrastive loss always sees the whole batch."""
+    """Rows of each micro batch that go through the fusion stack for matching and grounding; null: all. Rows
+    with masked words always do. The contrastive loss sees the whole batch."""
 
     def weights(self) -> dict[str, float]:
         """Weight of each loss by name, in the order of the recipe."""

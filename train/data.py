@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,10 @@ from store.tables import read_arrow
 from train.batch import IGNORE
 from train.config import Recipe
 from train.draws import generator
-from train.layout import Tags, enclose, phrases_that_fit, region_input, weights_of
+from train.layout import Tags, enclose, phrases_that_fit, region_input
 from train.masking import mask_phrases, mask_words, phrases_told
 from train.order import Place
 from train.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Phrase = tuple[tuple[str, ...], tuple[tuple[int, int], ...]]
 """Words of a phrase concept, and the characters of the caption that they came from."""
@@ -64,13 +61,52 @@ class PhraseTable:
         ]
 
 
-def read_captions(files: Sequence[Path]) -> pa.Table:
-    """The columns `key` and `captions` of the samples in shard tables, failures left out."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+class Captions:
+    """The captions of the samples in shard tables, failures left out; text stays in Arrow until it is drawn.
 
-    table = pa.concat_tables([read_arrow(file, ["key", "status", "captions"]) for file in files])
-    return table.filter(pc.equal(table["status"], SUCCESS)).drop_columns(["status"]).combine_chunks()
+    Args:
+        files: Parquet tables of shards.
+
+    Attributes:
+        languages: that occur, sorted.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        table = pa.concat_tables([read_arrow(file, ["key", "status", "captions"]) for file in files])
+        table = table.filter(pc.equal(table["status"], SUCCESS)).combine_chunks()
+        captions = table["captions"].combine_chunks()
+        self._keys = table["key"].combine_chunks()
+        lengths = pc.fill_null(pc.list_value_length(captions), 0).to_numpy(zero_copy_only=False)
+        self._ends = np.cumsum(lengths)
+        flat = captions.flatten()
+        self._ids, self._texts = flat.field("id"), flat.field("text")
+        languages = flat.field("lang").dictionary_encode()
+        names = languages.dictionary.to_pylist()
+        self.languages: tuple[str, ...] = tuple(sorted(names))
+        order = np.array([self.languages.index(name) for name in names], np.int64)
+        self._languages = order[languages.indices.to_numpy(zero_copy_only=False)]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def key(self, row: int) -> str:
+        """The key of a sample."""
+        found: str = self._keys[row].as_py()
+        return found
+
+    def of(self, row: int) -> dict[int, NDArray[np.int64]]:
+        """For each language of a sample, as a position in `languages`, the places of its captions."""
+        end = int(self._ends[row])
+        start = int(self._ends[row - 1]) if row else 0
+        here = self._languages[start:end]
+        return {int(language): start + np.flatnonzero(here == language) for language in np.unique(here)}
+
+    def read(self, place: int) -> tuple[str, str]:
+        """Id and text of the caption at a place."""
+        return self._ids[place].as_py(), self._texts[place].as_py()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +127,6 @@ class Data:
     """The samples that can be trained on.
 
     Args:
-        captions: table with the columns `key` and `captions`.
         regions: of each image.
         phrases: of captions; None trains without phrases.
         tags: names of classes.
@@ -104,7 +139,7 @@ class Data:
         self,
         recipe: Recipe,
         vocabulary: Vocabulary,
-        captions: pa.Table,
+        captions: Captions,
         regions: RegionStore,
         tags: Tags,
         phrases: PhraseTable | None = None,
@@ -115,44 +150,41 @@ class Data:
         self._phrases = phrases
         self._tags = tags
         self.unusable: list[tuple[str, str, str]] = []
-        usable = [row for row in range(len(captions)) if self._usable(captions, row)]
-        if not usable:
+        wanted = recipe.data.languages
+        self._weights = [wanted.get(name, 0.0) if wanted else 1.0 for name in captions.languages]
+        self._captions = captions
+        self._rows = np.array([row for row in range(len(captions)) if self._usable(row)], np.int64)
+        if not len(self._rows):
             raise DataError(
                 f"none of {len(captions)} samples has both regions and a caption to train on",
                 "do the regions belong to these shards, and do data.languages occur in them?",
             )
-        self._table = captions.take(usable)
-        first = self._read(self.key(0))
-        self.region_dim = first.features.shape[1] + 6
+        self.region_dim = self._read(self.key(0)).features.shape[1] + 6
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._rows)
 
     def languages(self) -> tuple[str, ...]:
         """The languages whose captions can be drawn, sorted."""
-        import pyarrow.compute as pc
-
-        captions = pc.list_flatten(self._table["captions"])
-        present = pc.unique(pc.struct_field(captions, "lang")).to_pylist()
-        wanted = self.recipe.data.languages
-        return tuple(sorted(lang for lang in present if not wanted or wanted.get(lang, 0.0) > 0))
+        pairs = zip(self._captions.languages, self._weights, strict=True)
+        return tuple(name for name, weight in pairs if weight > 0)
 
     def key(self, row: int) -> str:
         """The sample's key."""
-        return self._table["key"][row].as_py()
+        return self._captions.key(int(self._rows[row]))
 
     def example(self, place: Place) -> Example:
         """Draw a caption, drop phrases, mask: a function of (seed, epoch, key) and nothing else."""
         key = self.key(place.row)
         draws = generator(self.recipe.run.seed, place.epoch, key, "example")
-        caption = self._draw_caption(place.row, draws)
-        ids, labels, span = self._text(caption, draws)
+        caption, text = self._draw_caption(place.row, draws)
+        ids, labels, span = self._text(caption, text, draws)
         seen = self._read(key)
         tag_ids, tag_labels = self._tag_sequence(seen, draws)
         limit = self.recipe.lengths.regions
         return Example(
             row=place.row,
-            caption=caption["id"],
+            caption=caption,
             text_ids=ids,
             text_labels=labels,
             phrase_span=span,
@@ -164,34 +196,32 @@ class Data:
     def _read(self, key: str) -> Regions:
         return self._regions[key]
 
-    def _usable(self, captions: pa.Table, row: int) -> bool:
-        key = captions["key"][row].as_py()
-        wanted = self.recipe.data.languages
-        languages = {caption["lang"].as_py() for caption in captions["captions"][row]}
+    def _usable(self, row: int) -> bool:
+        key = self._captions.key(row)
+        present = self._captions.of(row)
         if key not in self._regions:
             self.unusable.append((key, "no_regions", "the region store does not hold this image"))
-        elif not any(wanted.get(lang, 0.0) > 0 if wanted else True for lang in languages):
-            asked = ", ".join(wanted) or "any language"
-            self.unusable.append((key, "no_caption", f"no caption in {asked}; it has {sorted(languages)}"))
+        elif not any(self._weights[language] > 0 for language in present):
+            names = sorted(self._captions.languages[language] for language in present)
+            self.unusable.append((key, "no_caption", f"none in a language of the recipe; it has {names}"))
         else:
             return True
         return False
 
-    def _draw_caption(self, row: int, draws: np.random.Generator) -> Mapping[str, str]:
-        by_language: dict[str, list[Mapping[str, str]]] = {}
-        for caption in self._table["captions"][row].as_py():
-            by_language.setdefault(caption["lang"], []).append(caption)
-        present = sorted(by_language)
-        language = present[draws.choice(len(present), p=weights_of(self.recipe.data.languages, present))]
-        return by_language[language][draws.integers(len(by_language[language]))]
+    def _draw_caption(self, row: int, draws: np.random.Generator) -> tuple[str, str]:
+        """Draw a language by weight among those present, then one of its captions: id and text."""
+        by_language = self._captions.of(int(self._rows[row]))
+        weights = np.array([self._weights[language] for language in by_language])
+        language = draws.choice(list(by_language), p=weights / weights.sum())
+        return self._captions.read(int(draws.choice(by_language[int(language)])))
 
     def _text(
-        self, caption: Mapping[str, str], draws: np.random.Generator
+        self, caption: str, text: str, draws: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
         lengths, masked_words = self.recipe.lengths, self.recipe.objectives.masked_words
-        pieces = self.vocabulary.pieces([caption["text"]])[0]
+        pieces = self.vocabulary.pieces([text])[0]
         words = np.array(pieces.ids[: lengths.words], np.int64)
-        known = self._known_phrases(caption["id"], phrases_that_fit(lengths, len(words)), draws)
+        known = self._known_phrases(caption, phrases_that_fit(lengths, len(words)), draws)
         phrases = np.array([number for number, _ in known], np.int64)
         labels = np.full(len(words), IGNORE, np.int64)
         if masked_words.weight and draws.random() < masked_words.captions:

@@ -12,7 +12,7 @@ from store.errors import DataError
 from store.features import open_store
 from store.records import Regions
 from train.config import Recipe
-from train.data import Data, PhraseTable, read_captions
+from train.data import Captions, Data, PhraseTable
 from train.job import Job
 from train.layout import Tags
 from train.vocabulary import Vocabulary
@@ -76,7 +76,7 @@ def prepare(job: Job, recipe: Recipe) -> Prepared:
     concepts = ConceptVocabulary.read(Path(job.concepts)).concepts if job.concepts else ()
     vocabulary = Vocabulary(Path(job.tokenizer) / "tokenizer.json", concepts)
     regions = RegionStores([Path(path) for path in job.regions])
-    captions = read_captions([Path(path) for path in job.shards])
+    captions = Captions([Path(path) for path in job.shards])
     phrases = PhraseTable([Path(path) for path in job.phrases]) if job.phrases else None
     classes, attributes = (tuple(regions.meta.get(name) or ()) for name in ("classes", "attributes"))
     if recipe.lengths.tags and not classes:

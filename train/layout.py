@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -88,9 +88,3 @@ class Tags:
                 words.insert(0, self.attributes[attribute_id])
             self._pieces[pair] = self.vocabulary.pieces([" ".join(words)])[0].ids
         return self._pieces[pair]
-
-
-def weights_of(languages: Mapping[str, float], present: Sequence[str]) -> NDArray[np.float64]:
-    """Chance of each present language: its weight over the sum of those present; alike when none is named."""
-    found = np.array([languages.get(lang, 0.0) if languages else 1.0 for lang in present])
-    return found / found.sum()

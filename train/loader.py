@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from train.batch import IGNORE, Batch
+from train.config import Objectives
 from train.data import Data, Example
 from train.draws import generator
 from train.order import Cut, Order
@@ -38,9 +39,7 @@ class Loader:
         """The micro batch of a step: a function of its arguments, of the data and of the recipe."""
         places = self.order.places(*self.cut.span(step, self.rank, turn))
         draws = generator(self.data.recipe.run.seed, "batch", step, self.rank, turn)
-        return collate(
-            [self.data.example(place) for place in places], self.data.recipe.objectives.fusion_rows, draws
-        )
+        return collate([self.data.example(place) for place in places], self.data.recipe.objectives, draws)
 
     def steps(self, start: int, stop: int, workers: int) -> Iterator[list[Batch]]:
         """For each step its micro batches.
@@ -81,17 +80,18 @@ class Loader:
         return batches
 
 
-def collate(examples: Sequence[Example], fusion_rows: int | None, draws: np.random.Generator) -> Batch:
+def collate(examples: Sequence[Example], objectives: Objectives, draws: np.random.Generator) -> Batch:
     """Pad examples to the longest of the batch and draw what the losses need.
 
     Args:
-        fusion_rows: rows that go through the fusion stack; None: all.
-        draws: for the order of hard pairs, the other images and the picks of regions.
+        objectives: how many rows are fused, and how many compete.
+        draws: for who competes, the order of hard pairs, the other images and the picks of regions.
     """
     text_ids, text_mask = pad_ids([example.text_ids for example in examples], 0)
+    text_labels, _ = pad_ids([example.text_labels for example in examples], IGNORE)
     tag_ids, tag_mask = pad_ids([example.tag_ids for example in examples], 0)
     image = np.array([example.row for example in examples])
-    n = min(fusion_rows or len(examples), len(examples))
+    n = min(objectives.fusion_rows or len(examples), len(examples))
     phrases = max(end - start for start, end in (example.phrase_span for example in examples))
     regions, region_mask = pad_rows([example.regions for example in examples])
     return Batch(
@@ -100,12 +100,14 @@ def collate(examples: Sequence[Example], fusion_rows: int | None, draws: np.rand
         text_ids=text_ids,
         text_mask=text_mask,
         phrase_span=torch.tensor([example.phrase_span for example in examples]),
-        text_labels=pad_ids([example.text_labels for example in examples], IGNORE)[0],
+        text_labels=text_labels,
         tag_ids=tag_ids,
         tag_mask=tag_mask,
         tag_labels=pad_ids([example.tag_labels for example in examples], IGNORE)[0],
         regions=regions,
         region_mask=region_mask,
+        masked=(text_labels != IGNORE).any(dim=1).nonzero().flatten(),
+        rivals=torch.from_numpy(draws.random((len(examples), len(examples))) < objectives.matching.rivals),
         order=torch.from_numpy(draws.permutation(n)),
         other=torch.from_numpy(_others(image[:n], draws)),
         picks=torch.from_numpy(draws.integers(0, 2**31, (2, n, max(phrases, 1)))),

@@ -13,6 +13,8 @@ from train.batch import IGNORE
 
 NEVER = -1e4
 """A similarity that no pair has: what must not be chosen."""
+BEHIND = 4.0
+"""More than two cosines can differ by."""
 
 
 def masked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -75,15 +77,16 @@ class HardPairs:
     origin: Tensor
 
 
-def hardest_pairs(similarity: Tensor, same: Tensor, order: Tensor) -> HardPairs:
+def hardest_pairs(similarity: Tensor, same: Tensor, rivals: Tensor, order: Tensor) -> HardPairs:
     """Pair each of `order` with its most similar stranger; half keep their text, the rest their image.
 
     Args:
         similarity: [n, n], rows captions, columns images.
         same: bool [n, n], pairs that are no strangers (at least the diagonal).
+        rivals: bool [n, n], the strangers that compete; where there is none, all do.
         order: int64 [m], a random order of the rows that make a pair.
     """
-    strangers = similarity.detach().masked_fill(same, NEVER)
+    strangers = (similarity.detach() - BEHIND * ~rivals).masked_fill(same, NEVER)
     keep_text, keep_image = order[: len(order) // 2], order[len(order) // 2 :]
     text = torch.cat([keep_text, strangers.argmax(dim=0)[keep_image]])
     image = torch.cat([strangers.argmax(dim=1)[keep_text], keep_image])

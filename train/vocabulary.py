@@ -76,7 +76,7 @@ class Vocabulary:
 
     def pieces(self, texts: Sequence[str]) -> list[Pieces]:
         """Word pieces of each text."""
-        encodings = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        encodings = (self.tokenizer.encode(text, add_special_tokens=False) for text in texts)
         return [Pieces(encoding.ids, encoding.offsets) for encoding in encodings]
 
     def concept_id(self, concept: Concept) -> int | None:

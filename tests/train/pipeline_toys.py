@@ -23,7 +23,9 @@ def artifact_of(folder: Path, name: str, files: list[Path]) -> Artifact:
             held.append(FileRecord(name=file.name, sha256=sha256_file(copy), size=copy.stat().st_size))
         digest = sha256_json([[f.name, f.sha256] for f in held])
         stats = Stats().to_json()
-        records.append(ShardRecord(name=stem, key=digest, because={}, digest=digest, files=tuple(held), stats=stats))
+        records.append(
+            ShardRecord(name=stem, key=digest, because={}, digest=digest, files=tuple(held), stats=stats)
+        )
     manifest = Manifest(
         node=name,
         stage="toys:Toys",

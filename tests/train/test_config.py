@@ -42,7 +42,9 @@ def test_an_unknown_recipe_is_named() -> None:
 def test_the_key_holds_content_and_ranks_but_not_what_changes_no_bit() -> None:
     params = PretrainParams(recipe="mvptr-tiny")
     assert params.keyed() == PretrainParams(recipe="mvptr-tiny", overrides={"data.workers": 7}).keyed()
-    assert params.keyed() == PretrainParams(recipe="mvptr-tiny", overrides={"run.checkpoint_every": 7}).keyed()
+    assert (
+        params.keyed() == PretrainParams(recipe="mvptr-tiny", overrides={"run.checkpoint_every": 7}).keyed()
+    )
     assert params.keyed() != PretrainParams(recipe="mvptr-tiny", overrides={"run.seed": 7}).keyed()
     assert params.keyed() != PretrainParams(recipe="mvptr-tiny", ranks=2).keyed()
     assert keyed(load_recipe("mvptr-tiny"))["data"]["batch"] == 64
@@ -67,4 +69,6 @@ def test_schedule(shape, middle) -> None:
     assert rates[10] == 1.0
     assert rates[60] == pytest.approx(middle)
     assert rates[110] == pytest.approx(1.0 if shape == "constant" else 0.0)
-    assert factor(Schedule(shape=shape, warmup=0, floor=0.1), 110, 111) == (1.0 if shape == "constant" else 0.1)
+    assert factor(Schedule(shape=shape, warmup=0, floor=0.1), 110, 111) == (
+        1.0 if shape == "constant" else 0.1
+    )

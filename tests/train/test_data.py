@@ -11,7 +11,7 @@ from toys import COLOURS, DIMENSION, THINGS, make_job, make_world
 from store.errors import DataError
 from store.features import StoreWriter
 from train.batch import IGNORE
-from train.config import Recipe
+from train.config import Objectives, Recipe
 from train.data import Data
 from train.draws import generator
 from train.inputs import RegionStores, prepare
@@ -85,7 +85,9 @@ def test_languages_are_mixed_by_weight(world: Path, tmp_path: Path) -> None:
 
 def test_tags_are_distinct_and_in_order_of_score(data: Data) -> None:
     seen = data._read(data.key(0))
-    twice = replace(seen, **{name: np.concatenate([getattr(seen, name)] * 2) for name in ("class_id", "attribute_id")})
+    twice = replace(
+        seen, **{name: np.concatenate([getattr(seen, name)] * 2) for name in ("class_id", "attribute_id")}
+    )
     words = data.vocabulary.tokenizer.decode(data._tags.ids(twice, 99).tolist())
     names = [
         f"{list(COLOURS)[a]} {list(THINGS)[c]}"
@@ -99,7 +101,9 @@ def test_tags_are_distinct_and_in_order_of_score(data: Data) -> None:
 def test_samples_that_cannot_be_used_are_named(world: Path, tmp_path: Path) -> None:
     small = make_world(tmp_path / "small", 4)
     whole = make_job(world, tmp_path / "j")
-    mixed = Job(**{**{n: getattr(whole, n) for n in Job.__slots__}, "regions": (str(small / "regions.lmdb"),)})
+    mixed = Job(
+        **{**{n: getattr(whole, n) for n in Job.__slots__}, "regions": (str(small / "regions.lmdb"),)}
+    )
     made = prepare(mixed, Recipe.model_validate(whole.recipe)).data
     assert len(made) == 4
     assert {failure for _, failure, _ in made.unusable} == {"no_regions"}
@@ -154,13 +158,13 @@ def test_keys_of_any_rank_for_messages(data: Data) -> None:
 
 def test_padding_is_trimmed_and_strangers_are_strangers(data: Data) -> None:
     examples = [data.example(Place(0, row)) for row in (1, 2, 3, 1)]
-    batch = collate(examples, None, generator("x"))
+    batch = collate(examples, Objectives(), generator("x"))
     assert batch.text_mask.any(dim=0).all()
     assert batch.region_mask.any(dim=0).all()
     assert batch.text_ids.shape[1] == max(len(e.text_ids) for e in examples)
     assert (batch.image[batch.other] != batch.image).all()
     assert sorted(batch.order.tolist()) == [0, 1, 2, 3]
-    assert collate(examples, 2, generator("x")).order.numel() == 2
+    assert collate(examples, Objectives(fusion_rows=2), generator("x")).order.numel() == 2
     assert batch.tokens == sum(len(e.text_ids) + len(e.tag_ids) + len(e.regions) for e in examples)
 
 

@@ -71,6 +71,7 @@ def build(case: Case, objectives: Objectives) -> Mvptr:
         vision_layers=depth,
         fusion_layers=depth,
         dropout=0.0,
+        pooling="first",
         region_norm=bool(c["use_img_layernorm"]),
         tie_words=False,  # the original's heads are not tied
         max_scale=None,  # nor its scale bounded
@@ -117,8 +118,8 @@ class TestForward:
 
     def test_embeddings(self, case: Case, states: dict[str, Any]) -> None:
         text, vision = (
-            states["model"].embed_text(states["text"]),
-            states["model"].embed_vision(states["vision"]),
+            states["model"].embed_text(states["text"], states["a"]),
+            states["model"].embed_vision(states["vision"], states["b"]),
         )
         case.check("g_t", text)
         case.check("g_v", vision)
@@ -145,9 +146,12 @@ class TestForward:
 
     def test_hard_pairs(self, case: Case, states: dict[str, Any]) -> None:
         tags, model = states["tags"], states["model"]
-        text, vision = model.embed_text(states["text"]), model.embed_vision(states["vision"])
+        text, vision = (
+            model.embed_text(states["text"], states["a"]),
+            model.embed_vision(states["vision"], states["b"]),
+        )
         eye = torch.eye(len(text), dtype=torch.bool)
-        pairs = hardest_pairs(text @ vision.T, eye, case.x["dice_index"])
+        pairs = hardest_pairs(text @ vision.T, eye, torch.ones_like(eye), case.x["dice_index"])
         assert pairs.text.tolist() == case.y["hard_txt_index"].tolist()
         assert pairs.image.tolist() == case.y["hard_img_index"].tolist()
         regions, mask = states["vision"][:, tags:], states["b"][:, tags:]
@@ -199,6 +203,8 @@ def batch_of(case: Case, picks: torch.Tensor) -> Batch:
         tag_labels=labels("masked_lm_labels_b")[:, :tags],
         regions=x["img_feats"],
         region_mask=x["attention_mask_b"][:, tags:].bool(),
+        masked=torch.arange(rows),
+        rivals=torch.ones(rows, rows, dtype=torch.bool),
         order=x["dice_index"],
         other=x["sample_neg_image"],
         picks=picks,
@@ -273,7 +279,7 @@ class TestLosses:
         tags = batch.tag_ids.shape[1]
         text = model.encode_text(batch.text_ids, batch.text_mask)
         vision = model.encode_vision(batch.tag_ids, batch.tag_mask, batch.regions, batch.region_mask)
-        embedded = model.embed_text(text), model.embed_vision(vision)
+        embedded = model.embed_text(text, batch.text_mask), model.embed_vision(vision, batch.text_mask)
         case.check("similarity", embedded[0] @ embedded[1].T)
         fused = model.fuse(text, batch.text_mask, vision[:, tags:], batch.region_mask)
         case.check("J_states", torch.cat([fused.text, fused.regions], dim=1))

@@ -11,7 +11,9 @@ from train.vocabulary import Vocabulary
 
 @pytest.fixture(scope="module")
 def vocabulary(world: Path) -> Vocabulary:
-    return Vocabulary(world / "tokenizer" / "tokenizer.json", [("ball", "red"), ("cube", "blue"), ("star", "red")])
+    return Vocabulary(
+        world / "tokenizer" / "tokenizer.json", [("ball", "red"), ("cube", "blue"), ("star", "red")]
+    )
 
 
 def test_words_are_masked_on_a_copy_in_berts_proportions(vocabulary: Vocabulary) -> None:

@@ -37,11 +37,15 @@ def test_contrastive_leaves_captions_of_the_same_image_out() -> None:
     logits = scale * text @ image.T
     expected = [functional.cross_entropy(logits[row][[row, 2, 3]][None], torch.tensor([0])) for row in (0, 1)]
     text_to_image = [
-        functional.cross_entropy(logits[row].masked_fill(same[row] & ~EYE[row], -1e4)[None], torch.tensor([row]))
+        functional.cross_entropy(
+            logits[row].masked_fill(same[row] & ~EYE[row], -1e4)[None], torch.tensor([row])
+        )
         for row in (0, 1)
     ]
     assert [float(x) for x in expected] == pytest.approx([float(x) for x in text_to_image])
-    assert float(contrastive(text, image, scale, same, ALL)) < float(contrastive(text, image, scale, EYE, ALL))
+    assert float(contrastive(text, image, scale, same, ALL)) < float(
+        contrastive(text, image, scale, EYE, ALL)
+    )
 
 
 def test_parts_of_a_gathered_batch_average_to_the_whole() -> None:
@@ -50,7 +54,9 @@ def test_parts_of_a_gathered_batch_average_to_the_whole() -> None:
     assert float(sum(parts) / 2) == pytest.approx(float(contrastive(text, image, scale, EYE, ALL)), rel=1e-6)
 
 
-@pytest.mark.parametrize(("start", "push", "moves"), [(0.0, -1.0, True), (9.0, -1.0, False), (9.0, 1.0, True)])
+@pytest.mark.parametrize(
+    ("start", "push", "moves"), [(0.0, -1.0, True), (9.0, -1.0, False), (9.0, 1.0, True)]
+)
 def test_the_scale_stops_at_its_maximum_and_can_come_back(start: float, push: float, moves: bool) -> None:
     log_scale = torch.tensor(start, requires_grad=True)
     scale = Clamped.apply(log_scale, 100.0)
@@ -60,15 +66,28 @@ def test_the_scale_stops_at_its_maximum_and_can_come_back(start: float, push: fl
 
 
 def test_hard_pairs_are_the_most_similar_strangers() -> None:
-    similarity = torch.tensor([[0.9, 0.8, 0.1, 0.0], [0.2, 0.9, 0.7, 0.1], [0.3, 0.2, 0.9, 0.6], [0.5, 0.4, 0.3, 0.9]])
-    pairs = hardest_pairs(similarity, EYE, torch.tensor([2, 0, 3, 1]))
+    similarity = torch.tensor(
+        [[0.9, 0.8, 0.1, 0.0], [0.2, 0.9, 0.7, 0.1], [0.3, 0.2, 0.9, 0.6], [0.5, 0.4, 0.3, 0.9]]
+    )
+    pairs = hardest_pairs(similarity, EYE, torch.ones_like(EYE), torch.tensor([2, 0, 3, 1]))
     assert pairs.text.tolist() == [2, 0, 2, 0]
     assert pairs.image.tolist() == [3, 1, 3, 1]
     assert pairs.origin.tolist() == [2, 0, 3, 1]
     same = EYE.clone()
     same[0, 1] = same[1, 0] = True  # two captions of one image are no strangers
-    again = hardest_pairs(similarity, same, torch.tensor([2, 0, 3, 1]))
+    again = hardest_pairs(similarity, same, torch.ones_like(EYE), torch.tensor([2, 0, 3, 1]))
     assert not same[again.text, again.image].any()
+
+
+def test_only_rivals_compete_and_where_there_is_none_all_do() -> None:
+    similarity = torch.tensor(
+        [[0.9, 0.8, 0.1, 0.0], [0.2, 0.9, 0.7, 0.1], [0.3, 0.2, 0.9, 0.6], [0.5, 0.4, 0.3, 0.9]]
+    )
+    rivals = torch.zeros(4, 4, dtype=torch.bool)
+    rivals[0, 3] = True
+    pairs = hardest_pairs(similarity, EYE, rivals, torch.tensor([0, 1, 2, 3]))
+    assert pairs.image[:2].tolist() == [3, 2]
+    assert (pairs.text != pairs.image).all()
 
 
 def test_nothing_to_predict_costs_nothing_but_keeps_the_path() -> None:
@@ -103,4 +122,6 @@ def test_grounding_without_phrases_or_regions_is_no_number_out_of_range() -> Non
     for phrases, regions in ((none, some), (some, none)):
         assert (grounding_scores(states, phrases, states, regions, picks, 3) == 0).all()
     assert float(grounding(torch.zeros(2), torch.ones(2), torch.zeros(2, dtype=torch.bool), 0.2)) == 0
-    assert float(grounding(torch.zeros(2), torch.ones(2), torch.tensor([True, False]), 0.2)) == pytest.approx(1.2)
+    assert float(grounding(torch.zeros(2), torch.ones(2), torch.tensor([True, False]), 0.2)) == pytest.approx(
+        1.2
+    )

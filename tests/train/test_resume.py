@@ -51,7 +51,7 @@ def test_ten_steps_kill_ten_steps_equal_twenty(
     run(whole)
     killed = make_job(world, tmp_path / "killed", **settings)
     monkeypatch.setenv("BABELSCENE_FAULT", FIRST_CHECKPOINT)
-    with pytest.raises(RuntimeError, match="rank 0 of .* ended with code -9"):
+    with pytest.raises(RuntimeError, match=r"rank 0 of \d ended with code -9"):
         run(killed)
     monkeypatch.delenv("BABELSCENE_FAULT")
     assert last_state(killed)["step"] == 10
@@ -78,7 +78,9 @@ def test_nothing_outlives_a_killed_parent(world: Path, tmp_path: Path) -> None:
     job = make_job(world, tmp_path, ranks=2, run__steps=100_000, run__check_every=1)
     path = Path(job.scratch) / "job.json"
     job.write(path)
-    parent = subprocess.Popen([sys.executable, "-c", DRIVER, str(path)], stdout=subprocess.PIPE, cwd=Path.cwd())
+    parent = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(path)], stdout=subprocess.PIPE, cwd=Path.cwd()
+    )
     assert parent.stdout is not None
     assert b"progress" in parent.stdout.readline()
     ranks = children(parent.pid)
@@ -89,7 +91,9 @@ def test_nothing_outlives_a_killed_parent(world: Path, tmp_path: Path) -> None:
     while any(alive(rank) for rank in ranks):
         assert time.monotonic() < deadline, "a rank outlived its parent"
         time.sleep(0.01)
-    assert checkpoint.latest(Path(job.scratch) / "checkpoints", job.run) is None or last_state(job)["step"] > 0
+    assert (
+        checkpoint.latest(Path(job.scratch) / "checkpoints", job.run) is None or last_state(job)["step"] > 0
+    )
 
 
 def children(pid: int) -> list[int]:
@@ -105,5 +109,5 @@ def alive(pid: int) -> bool:
 
 def test_an_error_of_a_rank_comes_back_as_what_it_is(world: Path, tmp_path: Path) -> None:
     job = make_job(world, tmp_path, optimiser__lr=1e30, optimiser__clip=0.0)
-    with pytest.raises(DataError, match="not finite at step .*, rank 0, samples: toys/"):
+    with pytest.raises(DataError, match=r"not finite at step \d+, rank 0, samples: toys/"):
         run(job)

@@ -66,9 +66,11 @@ def test_a_published_tokenizer_is_copied(tmp_path: Path, world: Path) -> None:
     assert (out / "tokenizer.json").read_bytes() == (world / "tokenizer" / "tokenizer.json").read_bytes()
 
 
-def test_an_unknown_tokenizer_is_a_clear_error(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_tokenizer_is_a_clear_error(
+    tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UserError, match="no tokenizer.json in 'nobody/nothing'"):
+    with pytest.raises(UserError, match=r"no tokenizer\.json in 'nobody/nothing'"):
         run(tmp_path, world, pretrained="nobody/nothing")
 
 

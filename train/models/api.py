@@ -96,7 +96,7 @@ class Model:
         for part in _parts(rows, batch):
             ids, mask = pad_ids(part, 0)
             hidden = self.network.encode_text(ids.to(self.device), mask.to(self.device))
-            embeddings.append(self.network.embed_text(hidden).cpu())
+            embeddings.append(self.network.embed_text(hidden, mask.to(self.device)).cpu())
             states += _unpad(hidden, mask)
         return self._encoded(embeddings, states)
 
@@ -114,7 +114,9 @@ class Model:
             rows = [region_input(each, limit, dimension, "an image") for each in part]
             seen, mask = pad_rows(rows)
             hidden = self.network.encode_vision(*(x.to(self.device) for x in (tag_ids, tag_mask, seen, mask)))
-            embeddings.append(self.network.embed_vision(hidden).cpu())
+            embeddings.append(
+                self.network.embed_vision(hidden, torch.cat([tag_mask, mask], dim=1).to(self.device)).cpu()
+            )
             states += _unpad(hidden[:, tag_ids.shape[1] :], mask)
         return self._encoded(embeddings, states)
 

@@ -110,21 +110,27 @@ class Mvptr(nn.Module):
         tokens = torch.cat([self.embeddings(tag_ids, segments), seen], dim=1)
         return self.vision_stack(tokens, torch.cat([tag_mask, region_mask], dim=1))
 
-    def embed_text(self, states: Tensor) -> Tensor:
+    def embed_text(self, states: Tensor, mask: Tensor) -> Tensor:
         """States of the text stack -> embeddings [B, h] of unit length."""
-        return functional.normalize(self.text_projection(states[:, 0]), dim=-1)
+        return functional.normalize(self.text_projection(self._pool(states, mask)), dim=-1)
 
-    def embed_vision(self, states: Tensor) -> Tensor:
+    def embed_vision(self, states: Tensor, mask: Tensor) -> Tensor:
         """States of the vision stack -> embeddings [B, h] of unit length."""
-        return functional.normalize(self.vision_projection(states[:, 0]), dim=-1)
+        return functional.normalize(self.vision_projection(self._pool(states, mask)), dim=-1)
+
+    def _pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        if self.sizes.pooling == "first":
+            return states[:, 0]
+        weights = mask[:, :, None].to(states.dtype)
+        return (states * weights).sum(dim=1) / weights.sum(dim=1)
 
     def fuse(self, text: Tensor, text_mask: Tensor, regions: Tensor, region_mask: Tensor) -> Fused:
         """Run the fusion stack over states of both sides; tags and the visual [CLS] stay outside."""
-        joint = self.fusion_stack(
-            torch.cat([text, regions], dim=1), torch.cat([text_mask, region_mask], dim=1)
-        )
+        mask = torch.cat([text_mask, region_mask], dim=1)
+        joint = self.fusion_stack(torch.cat([text, regions], dim=1), mask)
         length = text.shape[1]
-        return Fused(joint[:, :length], joint[:, length:], torch.tanh(self.pooler(joint[:, 0])))
+        pooled = torch.tanh(self.pooler(self._pool(joint, mask)))
+        return Fused(joint[:, :length], joint[:, length:], pooled)
 
     def match(self, pooled: Tensor) -> Tensor:
         """Chance [n] that the two sides of a fused pair belong together."""
@@ -143,7 +149,8 @@ class Mvptr(nn.Module):
         vision = self.encode_vision(batch.tag_ids, batch.tag_mask, batch.regions, batch.region_mask)
         weights = self.objectives.weights()
         found: dict[str, Tensor] = {}
-        embedded = self.embed_text(text), self.embed_vision(vision)
+        vision_mask = torch.cat([batch.tag_mask, batch.region_mask], dim=1)
+        embedded = self.embed_text(text, batch.text_mask), self.embed_vision(vision, vision_mask)
         if weights["contrastive"]:
             found["contrastive"] = self._contrastive(batch, *embedded)
         if self.tag_head is not None:
@@ -170,19 +177,18 @@ class Mvptr(nn.Module):
     def _fusion_losses(
         self, batch: Batch, text: Tensor, vision: Tensor, similarity: Tensor
     ) -> dict[str, Tensor]:
-        """Matching, masked words and grounding over the first rows of the batch, in one pass of the stack."""
+        """Matching, masked words and grounding, in one pass of the stack.
+
+        Its rows are the first n of the batch, then their hard pairs, then other rows with masked words.
+        """
         weights = self.objectives.weights()
         n = len(batch.order)
         regions = vision[:, batch.tag_ids.shape[1] :]
-        true_rows = torch.arange(n, device=text.device)
-        hard = None
-        if weights["matching"]:
-            same = batch.image[:, None] == batch.image[None, :]
-            if not self.objectives.matching.mask_same_image:
-                same = torch.eye(len(batch), dtype=torch.bool, device=text.device)
-            hard = losses.hardest_pairs(similarity, same, batch.order)
-        text_rows = true_rows if hard is None else torch.cat([true_rows, hard.text])
-        image_rows = true_rows if hard is None else torch.cat([true_rows, hard.image])
+        rows = torch.arange(n, device=text.device)
+        hard = self._hard_pairs(batch, similarity) if weights["matching"] else None
+        others = batch.masked[batch.masked >= n]
+        text_rows = torch.cat([rows, others] if hard is None else [rows, hard.text, others])
+        image_rows = torch.cat([rows, others] if hard is None else [rows, hard.image, others])
         fused = self.fuse(
             text[text_rows], batch.text_mask[text_rows], regions[image_rows], batch.region_mask[image_rows]
         )
@@ -190,14 +196,24 @@ class Mvptr(nn.Module):
         if hard is not None:
             true, false = self.sizes.matched_class, 1 - self.sizes.matched_class
             labels = torch.tensor([true, false], device=text.device).repeat_interleave(n)
-            found["matching"] = functional.cross_entropy(self.match_head(fused.pooled).float(), labels)
+            found["matching"] = functional.cross_entropy(
+                self.match_head(fused.pooled[: 2 * n]).float(), labels
+            )
         if self.word_head is not None:
-            labelled = batch.text_labels[:n] != IGNORE
-            logits = self.word_head(fused.text[:n][labelled], self.embeddings.words.weight)
-            found["masked_words"] = losses.masked_cross_entropy(logits, batch.text_labels[:n][labelled])
+            states = torch.cat([fused.text[:n], fused.text[len(text_rows) - len(others) :]])
+            labels = batch.text_labels[torch.cat([rows, others])]
+            labelled = labels != IGNORE
+            logits = self.word_head(states[labelled], self.embeddings.words.weight)
+            found["masked_words"] = losses.masked_cross_entropy(logits, labels[labelled])
         if weights["grounding"]:
             found["grounding"] = self._grounding(batch, fused, hard, text_rows, image_rows)
         return found
+
+    def _hard_pairs(self, batch: Batch, similarity: Tensor) -> losses.HardPairs:
+        same = batch.image[:, None] == batch.image[None, :]
+        if not self.objectives.matching.mask_same_image:
+            same = torch.eye(len(batch), dtype=torch.bool, device=same.device)
+        return losses.hardest_pairs(similarity, same, batch.rivals, batch.order)
 
     def _grounding(
         self,
@@ -210,7 +226,7 @@ class Mvptr(nn.Module):
         objective, n = self.objectives.grounding, len(batch.order)
         phrases, mask = phrase_states(fused.text, batch.phrase_span[text_rows], batch.picks.shape[2])
         region_mask = batch.region_mask[image_rows]
-        true, false = slice(0, n), slice(n, None)
+        true, false = slice(0, n), slice(n, 2 * n)
         valid = mask[true].any(dim=1)
         own = losses.grounding_scores(
             phrases[true], mask[true], fused.regions[true], region_mask[true], batch.picks[0], objective.top
