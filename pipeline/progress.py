@@ -121,13 +121,13 @@ class Reporter:
             track.done += 1
             track.rows += record.statistics.n_in
 
-    def failed(self, node: str, failure: Failure) -> None:
-        """A shard could not be made."""
+    def failed(self, node: str, failure: Failure, trace: str = "") -> None:
+        """A shard could not be made; `trace` says more."""
         with self._lock:
             track = self._tracks[node]
             track.failed += 1
         if track.failed <= _MOST_FAILURES:
-            self.line(f"{node}: shard {failure.shard}: {failure.what}")
+            self.line(f"{node}: shard {failure.shard}: {failure.what}" + (f"\n  {trace}" if trace else ""))
 
     def finished(self, node: str, what: str) -> None:
         """An artifact is done, or given up."""

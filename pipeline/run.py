@@ -115,8 +115,10 @@ class Run:
                 return Made(node=name, state=STOPPED)
             failure = Failure(what=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
             made = Made(node=name, state=FAILED, failures=[failure])
-            self._keep_trace(name, failure)
-        self.reporter.finished(name, f"{made.state}: {made.failures[0].what}")
+        trace = self._keep_trace(name, made.failures[0])
+        self.reporter.finished(
+            name, "\n  ".join(filter(None, (f"{made.state}: {made.failures[0].what}", trace)))
+        )
         return made
 
     def _make_if_needed(self, name: str, upstream: Mapping[str, Artifact]) -> Made:
@@ -205,8 +207,7 @@ class Run:
             for outcome in outcomes:
                 if isinstance(outcome, Failure):
                     made.failures.append(outcome)
-                    self.reporter.failed(node.name, outcome)
-                    self._keep_trace(node.name, outcome)
+                    self.reporter.failed(node.name, outcome, self._keep_trace(node.name, outcome))
                 else:
                     records.append(outcome)
                     self.reporter.shard(node.name, outcome)
@@ -223,17 +224,18 @@ class Run:
             return [_take_over(planned, Path(task.partial))]
         return self._work(plan.node, task, [job], made)
 
-    def _keep_trace(self, node: str, failure: Failure) -> None:
+    def _keep_trace(self, node: str, failure: Failure) -> str:
+        """Write a traceback to a file and say where; or the traceback itself, where none can be written."""
         if not failure.trace:
-            return
+            return ""
         folder = self.workspace.root / ERRORS
         path = folder / f"{node.replace('/', '.')}.{failure.shard or 'plan'}.txt"
         try:
             folder.mkdir(exist_ok=True)
             path.write_text(failure.trace, "utf-8")
-            self.reporter.line(f"  traceback: {path}")
         except OSError:
-            self.reporter.line(failure.trace)
+            return failure.trace
+        return f"traceback: {path}"
 
 
 def _job(plan: ShardPlan, retry: frozenset[str] = frozenset()) -> Job:

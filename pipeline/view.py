@@ -108,8 +108,11 @@ def plan_summary(plans: Mapping[str, NodePlan]) -> str:
     """One line: how much there is to do, and about how long it took the last time."""
     todo = [s for p in plans.values() for s in p.shards if s.state not in (FRESH, CACHED)]
     total = sum(len(plan.shards) for plan in plans.values())
-    if not todo:
+    if all(plan.fresh for plan in plans.values()):
         return f"all {total} shards are fresh: nothing to do"
+    if not todo:
+        unfinished = sum(not plan.fresh for plan in plans.values())
+        return f"all {total} shards are at hand, {unfinished} artifacts to put together from them"
     nodes = sum(1 for p in plans.values() if any(s.state not in (FRESH, CACHED) for s in p.shards))
     return f"{len(todo)} of {total} shards to make, in {nodes} of {len(plans)} artifacts"
 
@@ -150,11 +153,22 @@ def garbage_table(found: Iterable[Garbage]) -> Table:
 
 
 def _groups(plan: NodePlan) -> list[tuple[str, str, list[str]]]:
-    """(state, reason, shard names), shards with one state and reason together."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    """(state, reason, shard names), shards with one state and one kind of reason together."""
+    groups: dict[tuple[str, ...], list[ShardPlan]] = {}
     for each in plan.shards:
-        groups.setdefault((each.state, "; ".join(each.reasons)), []).append(each.shard.name)
-    return [(state, why, names) for (state, why), names in groups.items()]
+        groups.setdefault((each.state, *map(_kind, each.reasons)), []).append(each)
+    found = []
+    for shards in groups.values():
+        own = len({tuple(each.reasons) for each in shards}) > 1
+        why = "; ".join(shards[0].reasons) + (", and so on" if own else "")
+        found.append((shards[0].state, why, [each.shard.name for each in shards]))
+    return found
+
+
+def _kind(reason: str) -> str:
+    """`args.range` of `args.range: [0, 4] -> [0, 8]`; `missing` of `00001.tar: missing`."""
+    before, _, after = reason.partition(": ")
+    return before if " -> " in after else after
 
 
 def _explain_shard(plan: ShardPlan) -> dict[str, Any]:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
+
+from pipeline.view import plan_summary, plan_table
+
 
 def states(plans):
     return {name: dict(plan.counts()) for name, plan in plans.items()}
@@ -60,6 +66,25 @@ def test_reasons_name_old_and_new(project):
     reasons = {s.shard.name: s.reasons for s in plan.shards}
     assert "params.per_shard: 4 -> 8" in reasons["00000"]
     assert any(r.startswith("args.range: [0, 4] -> [0, 8]") for r in reasons["00000"])
+
+
+def test_a_plan_of_many_shards_is_few_lines(project):
+    project.run("numbers.count=200")
+    many = project.plan("numbers.count=200", "numbers.dataset={start: 1}")
+    text = io.StringIO()
+    Console(file=text, width=200).print(plan_table(many))
+    assert len(text.getvalue().splitlines()) < 20
+    assert "50: 00000, 00001" in text.getvalue()
+    assert "args.range: [0, 4] -> [1, 5]" in text.getvalue()
+    assert "and so on" in text.getvalue()
+
+
+def test_what_is_at_hand_but_in_no_artifact_is_not_called_fresh(project):
+    project.run()
+    plans = project.plan("numbers.count=12")
+    assert plans["numbers/small"].counts() == {"cached": 3}
+    small = {name: plan for name, plan in plans.items() if name == "numbers/small"}
+    assert plan_summary(small) == "all 3 shards are at hand, 1 artifacts to put together from them"
 
 
 def test_what_cannot_change_the_output_changes_no_key(project):
