@@ -56,7 +56,8 @@ def work(workspace: Path, targets: list[str], fault: str) -> None:
         workers=1,
     )
     made = runner.go()
-    assert {each.state for each in made.values()} <= {"made", "fresh"}, made
+    states = {name: each.state for name, each in made.items()}
+    assert set(states.values()) <= {"made", "fresh"}, states
 
 
 def run(workspace: Path, *targets: str, fault: str = "") -> int:
@@ -104,7 +105,8 @@ def test_killed_at_every_point(calm, tmp_path, name):
         if code == 0:
             assert point.startswith("checkpoint."), f"{point} was never passed"
             continue
-        assert code == -signal.SIGKILL, (point, code)
+        # The rank of a training run is a process of its own: where it dies, its stage fails and is resumed.
+        assert code == -signal.SIGKILL or (name == "pretrain" and code == 1), (point, code)
         passed.append(point)
         no_partial_passes_for_an_artifact(workspace)
     assert run(workspace, name) == 0
