@@ -69,12 +69,12 @@ def test_reasons_name_old_and_new(project):
 
 
 def test_a_plan_of_many_shards_is_few_lines(project):
-    project.run("numbers.count=200")
-    many = project.plan("numbers.count=200", "numbers.dataset={start: 1}")
+    project.run("numbers.count=100")
+    many = project.plan("numbers.count=100", "numbers.dataset={start: 1}")
     text = io.StringIO()
     Console(file=text, width=200).print(plan_table(many))
     assert len(text.getvalue().splitlines()) < 20
-    assert "50: 00000, 00001" in text.getvalue()
+    assert "25: 00000, 00001" in text.getvalue()
     assert "args.range: [0, 4] -> [1, 5]" in text.getvalue()
     assert "and so on" in text.getvalue()
 
