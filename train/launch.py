@@ -83,6 +83,7 @@ def _start(
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": "0",  # read by DeepSpeed, used by nobody: the ranks meet through a file
         "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
+        "OMP_WAIT_POLICY": "passive",  # threads that spin starve other workers of the host
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
         PARENT: str(alive),
         REPORTS: str(reports),
