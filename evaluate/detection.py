@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from evaluate.average_precision import ClassScore, Image, average_precision, match, overall, overlaps
 from evaluate.heldout import labels_of, open_regions, samples, whole
 from evaluate.results import EXTENSION, Metric, write_metrics
 from pipeline.stage import Inputs, Output, Params, Shard, Stage
@@ -16,15 +13,12 @@ from pipeline.stats import Stats
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evaluate.heldout import Labels
+    from evaluate.average_precision import ClassScore, Image
     from pipeline.artifacts import Artifact
-    from store.records import Regions, Sample
 
 PROTOCOL = "detection/coco"
 """COCO's bounding box protocol, all areas, at most 100 detections an image and class."""
 SHOWN = 8
-FAIR_SCORE = 0.5
-"""A region of at least this score that matches no object is a fault, when images are chosen to be shown."""
 
 
 class ScoreDetector(Stage[Params]):
@@ -48,6 +42,9 @@ class ScoreDetector(Stage[Params]):
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Match every image, write the metrics, the table of classes and that of images."""
+        from evaluate.average_precision import average_precision
+        from evaluate.faults import scene
+
         store = open_regions(inputs["regions"])
         labels = labels_of(store)
         stats, scenes = Stats(), {}
@@ -92,22 +89,10 @@ class ScoreDetector(Stage[Params]):
         return [("Classes", table), ("Worst images", html.join([STYLE, about, html.cards(cards)]))]
 
 
-def scene(sample: Sample, regions: Regions, labels: Labels) -> Image:
-    """Detections and truth of one image, in the form that is scored."""
-    things = [*sample.truth.get("objects", ()), *sample.truth.get("crowds", ())]
-    crowds = len(sample.truth.get("crowds", ()))
-    return Image(
-        boxes=regions.boxes.astype(np.float64),
-        score=regions.score.astype(np.float64),
-        label=[labels.of(regions, i)[0] for i in range(len(regions))],
-        true_boxes=np.asarray([thing["box"] for thing in things], np.float64).reshape(-1, 4),
-        true_label=[thing["name"] for thing in things],
-        ignored=np.arange(len(things)) >= len(things) - crowds,
-    )
-
-
 def metrics(classes: Mapping[str, ClassScore]) -> list[Metric]:
     """AP50 and mAP 50:95 over classes; without a value where there is nothing to find."""
+    from evaluate.average_precision import overall
+
     reason = "" if classes else "the data set has no true boxes"
     n = sum(score.objects for score in classes.values())
     return [
@@ -121,21 +106,6 @@ def metrics(classes: Mapping[str, ClassScore]) -> list[Metric]:
         )
         for name, value in zip(("AP50", "mAP 50:95"), overall(classes), strict=True)
     ]
-
-
-def faults(image: Image, threshold: float = 0.5) -> tuple[int, int]:
-    """How many objects no region of their class covers, and how many fair regions cover no object."""
-    missed = made_up = 0
-    for name in sorted({*image.label, *image.true_label}):
-        mine = np.asarray([label == name for label in image.label], bool)
-        true = np.asarray([label == name for label in image.true_label], bool)
-        order = np.argsort(-image.score[mine], kind="stable")
-        ignored = image.ignored[true]
-        taken = match(overlaps(image.boxes[mine][order], image.true_boxes[true], ignored), ignored, threshold)
-        hit = set(taken.tolist())
-        missed += sum(i not in hit for i in np.flatnonzero(~ignored).tolist())
-        made_up += int(((taken < 0) & (image.score[mine][order] >= FAIR_SCORE)).sum())
-    return missed, made_up
 
 
 def _write_classes(path: Path, classes: Mapping[str, ClassScore]) -> None:
@@ -155,6 +125,7 @@ def _write_classes(path: Path, classes: Mapping[str, ClassScore]) -> None:
 def _write_images(path: Path, scenes: Mapping[str, Image]) -> None:
     import pyarrow as pa
 
+    from evaluate.faults import faults
     from store.tables import write_table
 
     schema = pa.schema([("key", pa.string()), ("missed", pa.int64()), ("made_up", pa.int64())])

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from evaluate.heldout import open_regions, parsed_phrases, samples, whole
-from evaluate.metrics import shortlist
-from evaluate.pools import pools
 from evaluate.results import EXTENSION, Metric, write_metrics
-from evaluate.scoring import Result, Words, metrics, score_pool
 from pipeline.stage import Inputs, Output, Params, Shard, Stage
 from pipeline.stats import Stats
 
 if TYPE_CHECKING:
+    from evaluate.scoring import Result, Words
     from pipeline.artifacts import Artifact
     from store.records import Sample
-
-ANSWERS = 10
-"""How many answers to each query are kept with the predictions."""
 
 NOTHING = Metric(
     name="R@1",
@@ -71,6 +63,9 @@ class Retrieval(Stage[RetrievalParams]):
         """Encode once, score every pool, write metrics, predictions and score matrices."""
         import torch
 
+        from evaluate.pools import pools
+        from evaluate.predictions import write_predictions
+        from evaluate.scoring import metrics, score_pool
         from train.models.api import load_model
 
         torch.set_num_threads(1)
@@ -114,59 +109,3 @@ def own_phrases(inputs: Inputs) -> dict[str, list[Words]]:
         for artifact in inputs.all("phrases")
         for row in parsed_phrases(artifact)
     }
-
-
-def write_predictions(
-    out: Output, results: Sequence[Result], usable: Sequence[Sample], *, keep_scores: bool
-) -> None:
-    """Write the first answers to every query, and each pool's coarse scores with the names of its rows."""
-    import pyarrow as pa
-    from safetensors.numpy import save_file
-
-    from store.tables import TableWriter
-
-    schema = pa.schema(
-        [
-            *((name, pa.string()) for name in ("protocol", "language", "query", "image")),
-            ("rank", pa.int64()),
-            *((name, pa.list_(pa.string())) for name in ("answers", "answer_images")),
-            ("scores", pa.list_(pa.float64())),
-            ("own_score", pa.float64()),
-        ]
-    )
-    matrices: dict[str, NDArray[np.float32]] = {}
-    names: dict[str, dict[str, list[str]]] = {}
-    with TableWriter(out.path(".predictions.parquet"), schema) as table:
-        for result in results:
-            images = [usable[i].key for i in result.pool.images]
-            captions = [caption.id for caption in result.pool.captions]
-            if not result.reranked and result.pool.name not in matrices:
-                matrices[result.pool.name] = np.ascontiguousarray(result.scores, np.float32)
-                names[result.pool.name] = {"images": images, "captions": captions}
-            if result.direction == "i2t_group":
-                continue
-            for row in _predictions(result, images, captions):
-                table.write({"protocol": result.protocol, "language": result.pool.language, **row})
-    if keep_scores:
-        save_file(matrices, out.path(".scores.safetensors"))
-        out.path(".scores.json").write_text(json.dumps(names, ensure_ascii=False, indent=0) + "\n", "utf-8")
-
-
-def _predictions(result: Result, images: list[str], captions: list[str]) -> Iterator[dict[str, object]]:
-    by_image = result.direction == "i2t_caption"
-    queries, answers = (images, captions) if by_image else (captions, images)
-    scores = result.scores if by_image else result.scores.T
-    best = shortlist(result.scores, ANSWERS, axis=1 if by_image else 0)
-    owner = result.pool.owner
-    for row, query in enumerate(queries):
-        listed = [i for i in best[row] if np.isfinite(scores[row, i])]
-        own = scores[row, owner == row].max() if by_image else scores[row, owner[row]]
-        yield {
-            "query": query,
-            "image": images[row if by_image else owner[row]],
-            "rank": int(result.ranks[row]),
-            "answers": [answers[i] for i in listed],
-            "answer_images": [images[owner[i] if by_image else i] for i in listed],
-            "scores": [float(scores[row, i]) for i in listed],
-            "own_score": float(own) if np.isfinite(own) else None,
-        }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # `babelscene status` imports every stage, and none needs numpy to be known by name
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,8 @@ class Regions:
 
     def geometry(self) -> NDArray[np.float32]:
         """float32 [n, 6]: x1/W, y1/H, x2/W, y2/H, w/W, h/H, the form of VinVL."""
+        import numpy as np
+
         height, width = (float(side) for side in self.image_size)
         corners = self.boxes / np.asarray([width, height, width, height], np.float32)
         return np.concatenate([corners, corners[:, 2:] - corners[:, :2]], axis=1).astype(np.float32)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evaluate.detection import ScoreDetector, faults, scene
+from evaluate.detection import ScoreDetector
+from evaluate.faults import faults, scene
 from evaluate.heldout import Labels
 from evaluate.results import read_metrics
 from store.tables import read_table

@@ -15,6 +15,7 @@ STAGE_PACKAGES = {"crawl", "extract", "parse", "train", "evaluate"}
 HEAVY = {
     "torch",
     "torchvision",
+    "numpy",
     "transformers",
     "ray",
     "spacy",
