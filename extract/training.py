@@ -69,7 +69,6 @@ class Trainer:
             lr=schedule.learning_rate,
             weight_decay=schedule.weight_decay,
             foreach=False,
-            betas=(0.9, float(__import__("os").environ.get("B2", "0.999"))),
         )
         return cls(model, optimiser, schedule, how, examples)
 
