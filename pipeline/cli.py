@@ -1,5 +1,7 @@
 """The command line: `babelscene run | plan | status | explain | verify | inspect | report | gc`.
 
+Stage packages add verbs of their own (pipeline/verbs.py).
+
 Exit codes: 0 done; 1 some shards could not be made; 2 the configuration or the command is wrong;
 3 `verify` found damage; 4 another process holds a lock; 130 interrupted, everything committed is kept.
 """
@@ -20,6 +22,7 @@ from pipeline.config import Config, load_config
 from pipeline.graph import Node, build_graph, nodes_of, select
 from pipeline.lock import LockedError, owner_of
 from pipeline.plan import NodePlan, plan_all
+from pipeline.verbs import Verbs
 from pipeline.workspace import Workspace
 from store.errors import ConfigError, UserError, did_you_mean
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline.executors.base import Executor
 
 app = typer.Typer(
+    cls=Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
