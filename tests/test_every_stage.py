@@ -10,6 +10,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -90,13 +92,27 @@ def test_a_second_world_is_the_same_to_the_byte(calm, tmp_path):
     assert digests(tmp_path) == digests(calm)
 
 
+@pytest.fixture(scope="module")
+def chains(calm, tmp_path_factory) -> Iterator[Mapping[str, Future[None]]]:
+    """The chain of each stage, two at a time: they wait for processes of their own, and share nothing."""
+    pool = ThreadPoolExecutor(max_workers=2)
+    yield {
+        name: pool.submit(chain, calm, tmp_path_factory.mktemp("killed"), name)
+        for name in one_of_each_stage()
+    }
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", one_of_each_stage())
-def test_killed_at_every_point(calm, tmp_path, name):
-    shutil.copytree(calm, tmp_path / "work", copy_function=os.link)
-    workspace = tmp_path / "work"
+def test_killed_at_every_point(chains, name):
+    chains[name].result()
+
+
+def chain(calm: Path, workspace: Path, name: str) -> None:
+    """Kill one stage at each point in turn, then let it end."""
+    shutil.copytree(calm, workspace, copy_function=os.link, dirs_exist_ok=True)
     shutil.rmtree(workspace / "smoke" / name)
-    passed = []
     for point in POINTS:
         code = run(workspace, name, fault=point)
         if code == 0:  # what is committed goes past this point: begin anew
@@ -107,7 +123,6 @@ def test_killed_at_every_point(calm, tmp_path, name):
             continue
         # The rank of a training run is a process of its own: where it dies, its stage fails and is resumed.
         assert code == -signal.SIGKILL or (name == "pretrain" and code == 1), (point, code)
-        passed.append(point)
         no_partial_passes_for_an_artifact(workspace)
     assert run(workspace, name) == 0
     assert digests(workspace, name) == digests(calm, name)
