@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*")
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp(prefix="torture-"))
+    folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(args.seed)
 
     began = time.monotonic()
@@ -38,7 +39,7 @@ def main() -> int:
         print("the undisturbed run failed")
         return 1
     seconds = time.monotonic() - began
-    print(f"undisturbed: {seconds:.0f} s")
+    print(f"undisturbed: {seconds:.0f} s", flush=True)
 
     for kill in range(1, args.kills + 1):
         process = start(folder / "killed", args.profile, args.overrides)
