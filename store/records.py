@@ -78,23 +78,23 @@ class Regions:
 
     Attributes:
         boxes: float32 [n, 4], x1 y1 x2 y2 in pixels of the original image.
-        features: float16 [n, D], pooled features.
+        features: float16 [n, D], pooled features; float32 from a store that keeps them exact.
         class_id: int32 [n].
         score: float32 [n], probability of `class_id`.
         attribute_id: int32 [n], -1 where the detector has no attributes.
         attribute_score: float32 [n].
         image_size: int32 [2], height and width in pixels.
-        posteriors: float16 [n, C] class posteriors, or None.
+        posteriors: float16 [n, C] class posteriors, or None; float32 like the features.
     """
 
     boxes: NDArray[np.float32]
-    features: NDArray[np.float16]
+    features: NDArray[np.float16] | NDArray[np.float32]
     class_id: NDArray[np.int32]
     score: NDArray[np.float32]
     attribute_id: NDArray[np.int32]
     attribute_score: NDArray[np.float32]
     image_size: NDArray[np.int32]
-    posteriors: NDArray[np.float16] | None = None
+    posteriors: NDArray[np.float16] | NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
