@@ -20,6 +20,7 @@ from pipeline.keys import PENDING, artifact_digest, artifact_key, differences, m
 from pipeline.stage import Inputs, Shard
 from pipeline.stats import Stats
 from pipeline.workspace import Workspace
+from store.errors import ConfigError
 
 FRESH = "fresh"
 """Committed in the artifact itself."""
@@ -101,7 +102,10 @@ def plan_node(node: Node, workspace: Workspace, made: Mapping[str, Artifact]) ->
     inputs = Inputs(
         {name: tuple(made[up] for up in ups) for name, ups in node.inputs.items()}, workspace.digests.digest
     )
-    shards = list(node.stage.shards(inputs))
+    try:
+        shards = list(node.stage.shards(inputs))
+    except ConfigError as error:  # what a stage finds wrong only with its inputs at hand, such as a recipe
+        raise ConfigError(f"{node.where}: {error.what}", error.hint) from error
     _require_names(node, shards)
     because = {shard.name: material(node, shard) for shard in shards}
     keys = {name: shard_key(each) for name, each in because.items()}

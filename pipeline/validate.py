@@ -27,7 +27,9 @@ def validate(model: type[M], data: Any, where: Callable[[tuple[str, ...]], str])
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        found = error.errors(include_url=False)
+    # A misspelled key is also a missing one: the misspelling says more.
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     path = tuple(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = [name for each in _models_at(model, path[:-1]) for name in each.model_fields]

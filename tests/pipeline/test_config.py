@@ -29,6 +29,7 @@ def edit(project, old, new):
     [
         ("executor: inline", "executer: inline", 1, "unknown key 'executer'", "did you mean 'executor'"),
         ("over: [small, large]", "ovr: [small, large]", 8, "unknown key 'ovr'", "did you mean 'over'"),
+        ("run: tests.pipeline.toy:Double", "rnu: x", 11, "unknown key 'rnu'", "did you mean 'run'"),
         ("per_shard: 4", "per_shrad: 4", 9, "unknown key 'per_shrad'", "did you mean 'per_shard'"),
         ("count: 16", "count: many", 9, "valid integer", "How many numbers"),
         ("over: [small, large]", "over: [small, lrge]", 8, "no data set 'lrge'", "did you mean 'large'"),

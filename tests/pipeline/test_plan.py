@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from pipeline.view import plan_summary, plan_table
+from store.errors import ConfigError
+from tests.pipeline.toy import Double
 
 
 def states(plans):
     return {name: dict(plan.counts()) for name, plan in plans.items()}
+
+
+def test_what_a_stage_finds_wrong_names_its_block(project, monkeypatch):
+    def refuse(self, inputs):
+        raise ConfigError("no recipe 'demoo'", "did you mean 'demo'?")
+
+    monkeypatch.setattr(Double, "shards", refuse)
+    with pytest.raises(ConfigError, match=r"^stages\.yaml:10: stages\.double: no recipe 'demoo'"):
+        project.plan()
 
 
 def test_everything_is_missing_then_fresh(project):
