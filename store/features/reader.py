@@ -4,36 +4,57 @@ from __future__ import annotations
 
 import resource
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from store.errors import CorruptError, DataError
 from store.features.backends import StoreFile, open_file
 from store.features.filesystems import refuse_network
 from store.features.index import INDEX, Index
+from store.features.layout import Arrays
 from store.features.regions import KIND, from_arrays
 from store.processes import PerProcess
 from store.records import Regions
 
+R = TypeVar("R")
 
-class FeatureStore(Protocol):
-    """Regions by key. May be used after a fork and sent to another process: each opens its own files."""
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[R]):
+    """What the records of a store are.
+
+    Attributes:
+        name: as its layout says.
+        decode: from stored arrays to what is handed out; a function of a module, so that stores can be sent
+            to other processes.
+    """
+
+    name: str
+    decode: Callable[[Arrays], R]
+
+
+REGIONS = Kind(KIND, from_arrays)
+
+
+class RecordStore(Protocol[R]):
+    """Records by key. May be used after a fork and sent to another process: each opens its own files."""
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What all records share: dim, posteriors, format (`lmdb`, `hdf5`), and what the writer was told."""
+        """What all records share: the format (`lmdb`, `hdf5`), and what the writer was told."""
 
-    def __getitem__(self, key: str) -> Regions:
-        """The regions of one image.
+    def __getitem__(self, key: str) -> R:
+        """One record.
 
         Raises:
             KeyError: no such key.
             CorruptError: its record is damaged.
         """
 
-    def read_many(self, keys: Sequence[str]) -> list[Regions]:
-        """The regions of several images, in the order asked; read in the order on disk."""
+    def read_many(self, keys: Sequence[str]) -> list[R]:
+        """Several records, in the order asked; read in the order on disk."""
 
     def keys(self) -> Iterator[str]:
         """All keys, ascending by their UTF-8 bytes within each shard, shards by name."""
@@ -45,8 +66,11 @@ class FeatureStore(Protocol):
     def __len__(self) -> int: ...
 
 
+FeatureStore: TypeAlias = RecordStore[Regions]
+
+
 def open_store(path: Path, *, allow_network: bool = False) -> FeatureStore:
-    """Open the store of one shard, or of an artifact by its folder (with an index, or with one store alone).
+    """Open the regions of one shard, or of an artifact by its folder (with an index or one store alone).
 
     Args:
         allow_network: accept a network file system.
@@ -55,15 +79,24 @@ def open_store(path: Path, *, allow_network: bool = False) -> FeatureStore:
         CorruptError: nothing there that is a feature store.
         UserError: the path lies on a network file system.
     """
+    return open_records(path, REGIONS, allow_network=allow_network)
+
+
+def open_records(path: Path, kind: Kind[R], *, allow_network: bool = False) -> RecordStore[R]:
+    """Open a store of any kind; see `open_store`.
+
+    Raises:
+        DataError: its records are of another kind.
+    """
     if not allow_network:
         refuse_network(path)
-    store: FeatureStore
+    store: RecordStore[R]
     if not path.is_dir():
-        store = FileStore(path)
+        store = FileStore(path, kind)
     elif (path / INDEX).exists():
-        store = FolderStore(path)
+        store = FolderStore(path, kind)
     else:
-        store = FileStore(_alone(path))
+        store = FileStore(_alone(path), kind)
     len(store)  # opens it, so that what is wrong is said here
     return store
 
@@ -77,26 +110,27 @@ def _alone(folder: Path) -> Path:
     return files[0]
 
 
-class FileStore:
-    """One shard's store; see FeatureStore."""
+class FileStore(Generic[R]):
+    """One shard's store; see RecordStore."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: Kind[R]) -> None:
         self.path = path
-        self._file = PerProcess(lambda: _open_regions(path))
+        self.kind = kind
+        self._file = PerProcess(lambda: _open_kind(path, kind))
 
     @property
     def meta(self) -> dict[str, Any]:
         return _public(self._file.get().meta, self.path)
 
-    def __getitem__(self, key: str) -> Regions:
+    def __getitem__(self, key: str) -> R:
         file = self._file.get()
         row = file.find(key)
         arrays = None if row is None else file.read(key, row)
         if arrays is None:
             raise KeyError(key)
-        return from_arrays(arrays)
+        return self.kind.decode(arrays)
 
-    def read_many(self, keys: Sequence[str]) -> list[Regions]:
+    def read_many(self, keys: Sequence[str]) -> list[R]:
         found = {key: self[key] for key in sorted(set(keys))}
         return [found[key] for key in keys]
 
@@ -112,26 +146,27 @@ class FileStore:
     def __len__(self) -> int:
         return len(self._file.get())
 
-    def __reduce__(self) -> tuple[type[FileStore], tuple[Path]]:
-        return type(self), (self.path,)
+    def __reduce__(self) -> tuple[type[FileStore[R]], tuple[Path, Kind[R]]]:
+        return type(self), (self.path, self.kind)
 
 
-class FolderStore:
-    """A whole artifact's stores behind its key index; see FeatureStore."""
+class FolderStore(Generic[R]):
+    """A whole artifact's stores behind its key index; see RecordStore."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: Kind[R]) -> None:
         self.path = path
-        self._open = PerProcess(lambda: _Folder(path))
+        self.kind = kind
+        self._open = PerProcess(lambda: _Folder(path, kind))
 
     @property
     def meta(self) -> dict[str, Any]:
         index = self._open.get().index
         return _public(index.meta, Path(index.files[0])) if index.files else {}
 
-    def __getitem__(self, key: str) -> Regions:
+    def __getitem__(self, key: str) -> R:
         return self.read_many([key])[0]
 
-    def read_many(self, keys: Sequence[str]) -> list[Regions]:
+    def read_many(self, keys: Sequence[str]) -> list[R]:
         folder = self._open.get()
         places = []
         for key in keys:
@@ -156,15 +191,16 @@ class FolderStore:
     def __len__(self) -> int:
         return len(self._open.get().index)
 
-    def __reduce__(self) -> tuple[type[FolderStore], tuple[Path]]:
-        return type(self), (self.path,)
+    def __reduce__(self) -> tuple[type[FolderStore[R]], tuple[Path, Kind[R]]]:
+        return type(self), (self.path, self.kind)
 
 
-class _Folder:
+class _Folder(Generic[R]):
     """The index and the files that one process has open, the least recently used closed beyond a limit."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: Kind[R]) -> None:
         self.path = path
+        self.kind = kind
         self.index = Index(path / INDEX)
         self._files: OrderedDict[int, StoreFile] = OrderedDict()
         self._limit = max(8, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
@@ -177,7 +213,7 @@ class _Folder:
         """
         file = self._files.get(number)
         if file is None:
-            file = self._files[number] = _open_regions(self.path / self.index.files[number])
+            file = self._files[number] = _open_kind(self.path / self.index.files[number], self.kind)
             if len(self._files) > self._limit:
                 # Dropped, not closed: another thread may be reading from it; the last reference closes it.
                 self._files.popitem(last=False)
@@ -185,7 +221,7 @@ class _Folder:
             self._files.move_to_end(number)
         return file
 
-    def read(self, place: tuple[int, int], key: str) -> Regions:
+    def read(self, place: tuple[int, int], key: str) -> R:
         """The record at a place that the index names.
 
         Raises:
@@ -202,7 +238,7 @@ class _Folder:
                 f"{self.path / self.index.files[number]} does not hold '{key}' where {INDEX} says",
                 "index and stores are not of one run; a run rebuilds them",
             )
-        return from_arrays(arrays)
+        return self.kind.decode(arrays)
 
     def close(self) -> None:
         """Close everything: for a child process that inherited it."""
@@ -216,8 +252,8 @@ def _public(meta: dict[str, Any], path: Path) -> dict[str, Any]:
     return {**meta["about"], "format": "lmdb" if path.suffix == ".lmdb" else "hdf5"}
 
 
-def _open_regions(path: Path) -> StoreFile:
+def _open_kind(path: Path, kind: Kind[Any]) -> StoreFile:
     file = open_file(path)
-    if file.layout.kind != KIND:
-        raise DataError(f"{path} holds {file.layout.kind}, not {KIND}")
+    if file.layout.kind != kind.name:
+        raise DataError(f"{path} holds {file.layout.kind}, not {kind.name}")
     return file

@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from store.atomic import canonical_json, full_disk_is_user_error, staged
 from store.errors import ConfigError, DataError, did_you_mean
 from store.features.hdf5_file import write_hdf5
-from store.features.layout import encode
+from store.features.layout import Arrays, Layout, encode
 from store.features.lmdb_file import write_lmdb
 from store.features.regions import region_layout, to_arrays
 from store.records import Regions
@@ -24,38 +24,30 @@ _MAX_KEY = 511
 """Longest key of LMDB, in bytes."""
 
 
-class StoreWriter:
-    """Write the regions of one shard's images; the file appears at the end of the `with` block, or never.
+class RecordWriter:
+    """Write the records of one shard; the file appears at the end of the `with` block, or never.
 
     Records are spilled to an unnamed file beside it and then written by ascending key, so that the bytes are
     a function of the records and the metadata, not of the order in which they came.
 
     Args:
         path: ends in `.lmdb` or `.h5`.
-        meta: plain JSON about all records: detector, recipe, class names, attribute names.
-        dim: width D of the features.
-        posteriors: number C of class posteriors in each record, 0 for none.
-        quantised: store features as int8 with one scale a row (see `region_layout` for the error).
+        layout: the arrays of every record.
+        about: plain JSON about all records.
 
     Raises:
         ConfigError: another file ending.
-        DataError: `meta` is no JSON.
+        DataError: `about` is no JSON.
     """
 
-    def __init__(
-        self, path: Path, meta: Mapping[str, Any], *, dim: int, posteriors: int = 0, quantised: bool = False
-    ) -> None:
+    def __init__(self, path: Path, layout: Layout, about: Mapping[str, Any]) -> None:
         if path.suffix not in EXTENSIONS:
             raise ConfigError(
                 f"no feature store ends in '{path.suffix}'", did_you_mean(path.suffix, EXTENSIONS)
             )
         self.path = path
-        self._layout = region_layout(dim, posteriors, quantised)
-        self._meta = {
-            "format": FORMAT,
-            "layout": self._layout.to_json(),
-            "about": {**meta, "dim": dim, "posteriors": posteriors},
-        }
+        self._layout = layout
+        self._meta = {"format": FORMAT, "layout": layout.to_json(), "about": dict(about)}
         try:
             canonical_json(self._meta)
         except (ValueError, TypeError) as error:
@@ -65,7 +57,7 @@ class StoreWriter:
         self._spill: BinaryIO
         self._temporary: Path
 
-    def __enter__(self) -> StoreWriter:
+    def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
             self._temporary = opened.enter_context(staged(self.path))
             self._spill = opened.enter_context(tempfile.TemporaryFile(dir=self.path.parent))
@@ -83,12 +75,12 @@ class StoreWriter:
             # A committed store is never written again; readers open it without a lock.
             self._temporary.chmod(0o444)
 
-    def write(self, key: str, regions: Regions) -> None:
-        """Add the regions of one image.
+    def put(self, key: str, arrays: Arrays) -> None:
+        """Add one record.
 
         Raises:
-            DataError: a key twice, empty or longer than 511 bytes, arrays of another type or shape than
-                `Regions` documents, or features that are not finite. Nothing is stored then.
+            DataError: a key twice, empty or longer than 511 bytes, or arrays that are not the layout's.
+                Nothing is stored then.
             UserError: the disk is full.
         """
         encoded = key.encode("utf-8", "surrogatepass")
@@ -98,7 +90,7 @@ class StoreWriter:
             raise DataError(f"'{key}' is written twice into {self.path.name}")
         try:
             key.encode("utf-8")
-            record = encode(self._layout, encoded, to_arrays(regions, self._layout))
+            record = encode(self._layout, encoded, arrays)
         except UnicodeEncodeError:
             raise DataError(f"{key!r} is not Unicode text") from None
         except DataError as error:
@@ -120,3 +112,47 @@ class StoreWriter:
             write_lmdb(self._temporary, self._meta, records)
         else:
             write_hdf5(self._temporary, self._meta, records)
+
+
+class StoreWriter(RecordWriter):
+    """Write the regions of one shard's images; see RecordWriter.
+
+    Args:
+        path: ends in `.lmdb` or `.h5`.
+        meta: plain JSON about all records: detector, recipe, class names, attribute names.
+        dim: width D of the features.
+        posteriors: number C of class posteriors in each record, 0 for none.
+        quantised: store features as int8 with one scale a row (see `region_layout` for the error).
+        exact: store features and posteriors in float32, as they came.
+
+    Raises:
+        ConfigError: another file ending, or both quantised and exact.
+        DataError: `meta` is no JSON.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        meta: Mapping[str, Any],
+        *,
+        dim: int,
+        posteriors: int = 0,
+        quantised: bool = False,
+        exact: bool = False,
+    ) -> None:
+        layout = region_layout(dim, posteriors, quantised, exact)
+        super().__init__(path, layout, {**meta, "dim": dim, "posteriors": posteriors})
+
+    def write(self, key: str, regions: Regions) -> None:
+        """Add the regions of one image.
+
+        Raises:
+            DataError: what `put` refuses, arrays of another type or shape than `Regions` documents, or
+                features that are not finite. Nothing is stored then.
+            UserError: the disk is full.
+        """
+        try:
+            arrays = to_arrays(regions, self._layout)
+        except DataError as error:
+            raise DataError(f"'{key}': {error.what}", error.hint) from error
+        self.put(key, arrays)
