@@ -1,0 +1,1 @@
+"""Languages besides English: scene graphs on universal dependencies."""
