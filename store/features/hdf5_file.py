@@ -6,16 +6,16 @@
     crc32         uint32 [N], of the key of record i and then its arrays in the layout's order
     boxes, features, ...   the rows of all records; image_size and its like have one row a record
 
-Contiguous and without compression, each dataset is one range of the file: a record is read through a memory
-map, past the HDF5 library and its per-call cost.
+Contiguous and without compression, each dataset is one range of the file: a record is read past the HDF5
+library and its per-call cost.
 """
 
 from __future__ import annotations
 
-import bisect
 import json
-import mmap
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from store.atomic import canonical_json
 from store.errors import CorruptError
-from store.features.layout import ALIGN, Arrays, Field, Layout, require_checksum, split
+from store.features.layout import ALIGN, Arrays, Field, Layout, split
+from store.features.ranges import Ranges
+from store.features.store_file import KeyTable, StoreFile, offsets_of
 
 _BATCH = 8 << 20
 
@@ -42,16 +44,16 @@ def write_hdf5(path: Path, meta: Mapping[str, Any], records: Sequence[tuple[byte
 
     layout = Layout.from_json(meta["layout"])
     columns = _Columns(layout, records, path)
-    text = canonical_json(meta)
+    about = canonical_json(meta)
     # The format of HDF5 1.10, which every tool of the last ten years reads; no times are stored.
     with h5py.File(
         path, "x", libver=("v110", "v110"), alignment_threshold=ALIGN, alignment_interval=ALIGN
     ) as file:
-        file.create_dataset("meta", data=text.decode(), dtype=h5py.string_dtype("utf-8", len(text)))
-        keys = [key for key, _ in records]
-        file.create_dataset("key_bytes", data=np.frombuffer(b"".join(keys), np.uint8))
-        file.create_dataset("key_offsets", data=_offsets(len(key) for key in keys))
-        file.create_dataset("row_offsets", data=_offsets(columns.rows))
+        file.create_dataset("meta", data=about.decode(), dtype=h5py.string_dtype("utf-8", len(about)))
+        text, offsets = KeyTable.pack([key for key, _ in records])
+        file.create_dataset("key_bytes", data=text)
+        file.create_dataset("key_offsets", data=offsets)
+        file.create_dataset("row_offsets", data=offsets_of(columns.rows))
         file.create_dataset("crc32", data=np.asarray(columns.crcs, "<u4"))
         for field in layout.fields:
             shape = (sum(columns.rows) if field.ragged else len(records), *field.shape)
@@ -91,115 +93,77 @@ class _Columns:
             yield np.concatenate(waiting)
 
 
-class Hdf5File:
-    """One open HDF5 file, for one process.
+class Hdf5File(StoreFile):
+    """One open HDF5 file.
 
-    Attributes:
-        path: the file.
-        meta: its metadata, `layout` included.
-        layout: what the records are.
+    Raises:
+        CorruptError: missing, cut short, damaged or not a feature store.
     """
 
     def __init__(self, path: Path) -> None:
         import h5py
 
-        self.path = path
         try:
-            with h5py.File(path, "r") as file, path.open("rb") as raw:
-                self.meta: dict[str, Any] = json.loads(file["meta"].asstr()[()])
-                self.layout = Layout.from_json(self.meta["layout"])
-                self._map = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
-                self._key_bytes = self._view(file, "key_bytes", "|u1")
-                self._key_offsets = self._view(file, "key_offsets", "<i8")
-                self._row_offsets = self._view(file, "row_offsets", "<i8")
-                self._crc = self._view(file, "crc32", "<u4")
-                self._fields = [
-                    (field, self._view(file, field.name, field.dtype, field.shape))
-                    for field in self.layout.fields
-                ]
-        except FileNotFoundError:
-            raise CorruptError(f"{path} is missing", "run the stage that makes it again") from None
+            ranges = Ranges(path)
+            with h5py.File(path, "r", locking=False) as file:
+                meta = json.loads(file["meta"].asstr()[()])
+                datasets = {name: _Extent.of(file[name]) for name in file if name != "meta"}
+            text, offsets = (datasets[name].view(ranges) for name in ("key_bytes", "key_offsets"))
+            super().__init__(ranges, meta, KeyTable(text, offsets))
+            self._row_offsets = datasets["row_offsets"].view(ranges)
+            self._crc = datasets["crc32"].view(ranges)
+            self._columns = [(field, datasets[field.name]) for field in self.layout.fields]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CorruptError(f"{path} is no whole feature store in HDF5: {error}") from error
         self._require_consistent()
 
-    @classmethod
-    def open(cls, path: Path) -> Hdf5File:
-        """Open the file.
-
-        Raises:
-            CorruptError: missing, cut short or not a feature store.
-        """
-        return cls(path)
-
-    def __len__(self) -> int:
-        return len(self._crc)
-
-    def keys(self) -> Iterator[str]:
-        """All keys, ascending by their UTF-8 bytes.
-
-        Raises:
-            CorruptError: one is no text.
-        """
-        for row in range(len(self)):
-            try:
-                yield self._key(row).decode()
-            except UnicodeDecodeError as error:
-                raise CorruptError(f"{self.path}: key {row} is damaged: {error}") from error
-
-    def find(self, key: str) -> int | None:
-        """The row of a key, or None."""
-        wanted = key.encode("utf-8", "surrogatepass")
-        row = bisect.bisect_left(range(len(self)), wanted, key=self._key)
-        return row if row < len(self) and self._key(row) == wanted else None
-
-    def read(self, key: str, row: int) -> Arrays | None:
-        """The record in `row`, or None where that is not `key`.
-
-        Raises:
-            CorruptError: the record is damaged.
-        """
-        encoded = key.encode("utf-8", "surrogatepass")
-        if not 0 <= row < len(self) or self._key(row) != encoded:
-            return None
-        start, stop = int(self._row_offsets[row]), int(self._row_offsets[row + 1])
-        if not 0 <= start <= stop:
-            raise CorruptError(f"{self.path}: '{key}' has the rows {start} to {stop}")
-        arrays = {f.name: np.array(view[start:stop] if f.ragged else view[row]) for f, view in self._fields}
-        for field, array in ((f, arrays[f.name]) for f, _ in self._fields):
-            if array.shape != field.full_shape(stop - start):
-                raise CorruptError(f"{self.path}: '{key}' lies beyond the end of {field.name}")
-        require_checksum(self.layout, encoded, arrays, int(self._crc[row]), self.path)
-        return arrays
-
-    def close(self) -> None:
-        """Let go of the map, which closes when no array refers to it."""
-        self._fields = []
-        self._key_bytes = self._key_offsets = self._row_offsets = self._crc = np.empty(0, np.uint8)
-
-    def _key(self, row: int) -> bytes:
-        start, stop = self._key_offsets[row : row + 2]
-        return self._key_bytes[start:stop].tobytes()
-
-    def _view(self, file: Any, name: str, dtype: str, shape: tuple[int, ...] = ()) -> NDArray[Any]:
-        dataset = file[name]
-        if dataset.dtype != np.dtype(dtype) or dataset.shape[1:] != shape:
-            raise ValueError(f"{name} is {dataset.dtype} {list(dataset.shape)}")
-        offset = dataset.id.get_offset()
-        if dataset.size == 0:
-            return np.empty(dataset.shape, dtype)
-        if offset is None:
-            raise ValueError(f"{name} is not stored contiguously")
-        return np.frombuffer(self._map, dtype, dataset.size, offset).reshape(dataset.shape)
+    def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
+        start, stop = self._row_offsets[row : row + 2].tolist()
+        if not 0 <= start <= stop <= self._rows:
+            raise CorruptError(f"{self.path}: '{key.decode('utf-8', 'replace')}' has rows {start} to {stop}")
+        arrays = {}
+        for field, extent in self._columns:
+            array = arrays[field.name] = np.empty(field.full_shape(stop - start), extent.dtype)
+            self._ranges.read_into(array, extent.offset + extent.row_bytes * (start if field.ragged else row))
+        return arrays, int(self._crc[row])
 
     def _require_consistent(self) -> None:
-        n = len(self._crc)
-        rows = int(self._row_offsets[-1]) if len(self._row_offsets) else -1
-        lengths = [len(view) == (rows if field.ragged else n) for field, view in self._fields]
-        if len(self._key_offsets) != n + 1 or len(self._row_offsets) != n + 1 or not all(lengths):
+        n = len(self)
+        self._rows = int(self._row_offsets[-1]) if len(self._row_offsets) else -1
+        wanted = [
+            (extent, (self._rows if field.ragged else n, *field.shape), np.dtype(field.dtype))
+            for field, extent in self._columns
+        ]
+        if (
+            {len(self._crc), len(self._row_offsets) - 1} != {n}
+            or any((extent.shape, extent.dtype) != (shape, dtype) for extent, shape, dtype in wanted)
+            or any(extent.end > self._ranges.size for extent, _, _ in wanted)
+        ):
             raise CorruptError(f"{self.path}: its datasets do not belong together")
 
 
-def _offsets(sizes: Any) -> NDArray[np.int64]:
-    """int64 [N + 1]: where each of N things starts when they lie one after the other, and the end."""
-    return np.concatenate([[0], np.cumsum(np.fromiter(sizes, np.int64))]).astype("<i8")
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Where a contiguous dataset lies in the file."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+
+    @classmethod
+    def of(cls, dataset: Any) -> _Extent:
+        offset = dataset.id.get_offset()
+        if offset is None and dataset.size:
+            raise ValueError(f"{dataset.name} is not stored contiguously")
+        return cls(dataset.dtype, dataset.shape, offset or 0)
+
+    @property
+    def row_bytes(self) -> int:
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.row_bytes * self.shape[0]
+
+    def view(self, ranges: Ranges) -> NDArray[Any]:
+        return ranges.view(self.dtype.str, math.prod(self.shape), self.offset)

@@ -117,21 +117,6 @@ def encode(layout: Layout, key: bytes, arrays: Mapping[str, NDArray[Any]]) -> by
     return b"".join([*parts, payload[-1]])
 
 
-def decode(layout: Layout, key: bytes, data: Any, file: Path) -> Arrays:
-    """The arrays of a record, copied out of `data` so that they outlive it.
-
-    Args:
-        data: bytes, or a view into a memory map.
-        file: where it lies, for the message.
-
-    Raises:
-        CorruptError: wrong magic, wrong length or wrong checksum.
-    """
-    arrays, crc = split(layout, key, np.array(np.frombuffer(data, np.uint8)), file)
-    require_checksum(layout, key, arrays, crc, file)
-    return arrays
-
-
 def split(layout: Layout, key: bytes, raw: NDArray[np.uint8], file: Path) -> tuple[Arrays, int]:
     """The arrays of a record as views of its bytes, and the crc32 that they should have.
 
@@ -149,7 +134,7 @@ def split(layout: Layout, key: bytes, raw: NDArray[np.uint8], file: Path) -> tup
         end = at + (row_bytes * n if each.ragged else row_bytes)
         if end > len(raw):
             raise _damaged(file, key, f"the record is cut short at {each.name}")
-        arrays[each.name] = raw[at:end].view(dtype).reshape(each.full_shape(n))
+        arrays[each.name] = np.ndarray((n, *each.shape) if each.ragged else each.shape, dtype, raw, at)
         at = end + -end % ALIGN
     if end != len(raw):
         raise _damaged(file, key, f"{len(raw) - end} bytes too many")

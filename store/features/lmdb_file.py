@@ -1,29 +1,45 @@
 """One shard's records in one LMDB file: the key is the sample's key in UTF-8, the value a raw record.
 
-The entry under an empty-looking key (one zero byte) holds the metadata as JSON.
+The entry under an empty-looking key (one zero byte) holds the metadata as JSON. Any LMDB opens the file.
+Behind the last page, where LMDB does not look, it ends in a table of its own:
+
+    key_offsets   int64 [N + 1];  starts, sizes  int64 [N]: where in the file each record lies
+    key_bytes     all keys, one after the other, ascending
+    footer        64 bytes: magic "BSLMDB2\\0"; N, where the table begins, bytes of the keys, where the
+                  metadata lie, their size (uint64 each); crc32 of table, metadata and all this (uint32); zeros
+
+We read by this table, past LMDB: its own look-up follows page numbers unchecked, so that one flipped bit ends
+the process, and it allows one handle a process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
+import mmap
 import os
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from store.atomic import canonical_json
 from store.errors import CorruptError
-from store.features.layout import Arrays, Layout, decode
+from store.features import lmdb_pages
+from store.features.layout import Arrays, split
+from store.features.ranges import Ranges
+from store.features.store_file import KeyTable, StoreFile
 
 META_KEY = b"\0"
 _BATCH = 64 << 20
 _PAGE = 4096
-
-_open: weakref.WeakValueDictionary[tuple[int, int, int], LmdbFile] = weakref.WeakValueDictionary()
-"""By process, device and inode: LMDB allows one environment a file in a process."""
+_FOOTER = struct.Struct("<8sQQQQQ")
+_FOOTER_SIZE = 64
+_MAGIC = b"BSLMDB2\0"
 
 
 def write_lmdb(path: Path, meta: Mapping[str, Any], records: Sequence[tuple[bytes, Any]]) -> None:
@@ -56,6 +72,7 @@ def write_lmdb(path: Path, meta: Mapping[str, Any], records: Sequence[tuple[byte
         if isinstance(error, lmdb.DiskError) or state.f_bavail * state.f_frsize < size:
             raise OSError(ENOSPC, os.strerror(ENOSPC), str(path)) from error
         raise
+    _append_table(path)
 
 
 def _put_all(target: Any, rows: list[tuple[bytes, Any]]) -> None:
@@ -70,107 +87,70 @@ def _put_all(target: Any, rows: list[tuple[bytes, Any]]) -> None:
                 at += 1
 
 
-class LmdbFile:
-    """One open LMDB file, for one process. `LmdbFile.open` gives the one that there is.
+def _append_table(path: Path) -> None:
+    with path.open("r+b") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            (_, meta_at, meta_size), *places = lmdb_pages.values(data)
+            meta = data[meta_at : meta_at + meta_size]
+        text, offsets = KeyTable.pack([key for key, _, _ in places])
+        table = np.concatenate([offsets, np.asarray([place[1:] for place in places], "<i8").T.reshape(-1)])
+        # Whole pages before it: what LMDB may map of its last page is zeros.
+        begin = file.seek(0, os.SEEK_END)
+        begin = file.seek(begin + -begin % _PAGE)
+        body = table.tobytes() + text.tobytes()
+        footer = _FOOTER.pack(_MAGIC, len(places), begin, len(text), meta_at, meta_size)
+        file.write(
+            body + (footer + _crc(body, meta, footer).to_bytes(4, "little")).ljust(_FOOTER_SIZE, b"\0")
+        )
 
-    Attributes:
-        path: the file.
-        meta: its metadata, `layout` included.
-        layout: what the records are.
+
+class LmdbFile(StoreFile):
+    """One open LMDB file.
+
+    Raises:
+        CorruptError: missing, cut short, damaged or not a feature store.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        if not path.exists():
-            raise CorruptError(f"{path} is missing", "run the stage that makes it again")
-        with contextlib.ExitStack() as undo, _corrupt(path):
-            self._environment = _environment(path)
-            undo.callback(self._environment.close)
-            self._transaction: Any = self._environment.begin(buffers=True)
-            self._count: int = self._environment.stat()["entries"] - 1
-            self.meta: dict[str, Any] = json.loads(bytes(self._transaction.get(META_KEY) or b""))
-            self.layout = Layout.from_json(self.meta["layout"])
-            undo.pop_all()
-
-    @classmethod
-    def open(cls, path: Path) -> LmdbFile:
-        """The open file of this process, shared by all who read it.
-
-        Raises:
-            CorruptError: missing, cut short or not a feature store.
-        """
         try:
-            state = path.stat()
-        except FileNotFoundError:
-            return cls(path)
-        identity = (os.getpid(), state.st_dev, state.st_ino)
-        found = _open.get(identity)
-        if found is None:
-            found = _open[identity] = cls(path)
-        return found
+            ranges = Ranges(path)
+            meta, text, offsets, self._places = _read_table(ranges)
+            super().__init__(ranges, json.loads(meta.tobytes()), KeyTable(text, offsets))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CorruptError(f"{path} is no whole feature store in LMDB: {error}") from error
 
-    def __len__(self) -> int:
-        return self._count
-
-    def keys(self) -> Iterator[str]:
-        """All keys, ascending by their UTF-8 bytes.
-
-        Raises:
-            CorruptError: the tree of the file is damaged.
-        """
-        with _corrupt(self.path), self._transaction.cursor() as cursor:
-            for key in cursor.iternext(keys=True, values=False):
-                if key != META_KEY:
-                    yield bytes(key).decode()
-
-    def find(self, key: str) -> int | None:
-        """0 where the key is there (LMDB has no row numbers), else None."""
-        return None if self._value(key) is None else 0
-
-    def read(self, key: str, row: int) -> Arrays | None:
-        """The record of `key`, or None where there is none. `row` is not needed here.
-
-        Raises:
-            CorruptError: the record is damaged.
-        """
-        value = self._value(key)
-        return None if value is None else decode(self.layout, key.encode(), value, self.path)
+    def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
+        start, size = self._places[:, row].tolist()
+        raw = np.empty(size, np.uint8)
+        self._ranges.read_into(raw, start)
+        return split(self.layout, key, raw, self.path)
 
     def close(self) -> None:
-        """Close the environment: for a child process that inherited it."""
-        self._transaction.abort()
-        self._environment.close()
-
-    def _value(self, key: str) -> Any:
-        import lmdb
-
-        encoded = key.encode("utf-8", "surrogatepass")
-        if not 0 < len(encoded) <= 511 or encoded == META_KEY:
-            return None
-        try:
-            return self._transaction.get(encoded)
-        except lmdb.Error as error:
-            raise CorruptError(f"{self.path}: '{key}' cannot be looked up: {error}") from error
+        """Give up the file."""
+        super().close()
+        self._places = self._places[:, :0].copy()
 
 
-def _environment(path: Path) -> Any:
-    """Open the file; one that ends early would else end the process when a missing page is touched."""
-    import lmdb
+def _read_table(ranges: Ranges) -> tuple[NDArray[Any], ...]:
+    """Metadata, keys, their offsets, and start and size of every record [2, N].
 
-    environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=True, max_dbs=0)
-    expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    size = path.stat().st_size
-    if size < expected:
-        environment.close()
-        raise CorruptError(f"{path} is cut short: {size:,} of {expected:,} bytes", "a run rebuilds its shard")
-    return environment
+    Raises:
+        ValueError: not what was written.
+    """
+    footer_at = ranges.size - _FOOTER_SIZE
+    footer = ranges.view("|u1", _FOOTER_SIZE, footer_at).tobytes()
+    magic, count, begin, text_size, meta_at, meta_size = _FOOTER.unpack_from(footer)
+    if magic != _MAGIC:
+        raise ValueError("it was cut short, or something else wrote it")
+    offsets = ranges.view("<i8", count + 1, begin)
+    places = ranges.view("<i8", 2 * count, begin + offsets.nbytes).reshape(2, count)
+    text = ranges.view("|u1", text_size, begin + offsets.nbytes + places.nbytes)
+    meta = ranges.view("|u1", meta_size, meta_at)
+    crc = _crc(ranges.view("|u1", footer_at - begin, begin), meta, footer)
+    if crc.to_bytes(4, "little") != footer[_FOOTER.size : _FOOTER.size + 4]:
+        raise ValueError("the checksum of its table does not match")
+    return meta, text, offsets, places
 
 
-@contextlib.contextmanager
-def _corrupt(path: Path) -> Iterator[None]:
-    import lmdb
-
-    try:
-        yield
-    except (lmdb.Error, ValueError, KeyError, TypeError) as error:
-        raise CorruptError(f"{path} is no whole feature store in LMDB: {error}") from error
+def _crc(body: Any, meta: Any, footer: bytes) -> int:
+    return zlib.crc32(footer[: _FOOTER.size], zlib.crc32(meta, zlib.crc32(body)))

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from store.errors import CorruptError, DataError
-from store.features.backends import StoreFile, open_file
+from store.features.backends import open_file
 from store.features.filesystems import refuse_network
 from store.features.index import INDEX, Index
 from store.features.layout import Arrays
 from store.features.regions import KIND, from_arrays
+from store.features.store_file import StoreFile
 from store.processes import PerProcess
 from store.records import Regions
 

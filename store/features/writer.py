@@ -16,10 +16,10 @@ from store.features.hdf5_file import write_hdf5
 from store.features.layout import Arrays, Layout, encode
 from store.features.lmdb_file import write_lmdb
 from store.features.regions import region_layout, to_arrays
+from store.features.store_file import FORMAT
 from store.records import Regions
 
 EXTENSIONS = (".lmdb", ".h5")
-FORMAT = 1
 _MAX_KEY = 511
 """Longest key of LMDB, in bytes."""
 

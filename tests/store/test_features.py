@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import multiprocessing
 import os
 import pickle
@@ -22,6 +23,8 @@ from hypothesis import strategies as st
 from store.errors import ConfigError, CorruptError, DataError, UserError
 from store.features import INDEX, FeatureStore, StoreWriter, open_store, write_index
 from store.features.filesystems import file_system, refuse_network
+from store.features.layout import Layout, split
+from store.features.regions import from_arrays
 from store.formats import check
 from store.records import Regions
 from tests.store.samples import assert_same_regions, regions
@@ -180,6 +183,28 @@ def test_bytes_depend_on_content_not_on_order(ending: str, tmp_path: Path) -> No
     assert one.read_bytes() == other.read_bytes()
     assert one.stat().st_mode & 0o222 == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"a{ending}", f"b{ending}"]
+
+
+def test_lmdb_reads_the_same_from_its_tree(tmp_path: Path) -> None:
+    import lmdb
+
+    # Three levels of pages, some values in leaves, some on pages of their own.
+    keys = sorted(f"s/{i:03d}" + "k" * 400 for i in range(150))
+    with StoreWriter(tmp_path / "a.lmdb", META, dim=16) as writer:
+        for i, key in enumerate(keys):
+            writer.write(key, regions(i, i % 50))
+    store = open_store(tmp_path / "a.lmdb")
+    with (
+        lmdb.open(str(tmp_path / "a.lmdb"), subdir=False, readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
+        assert environment.stat()["depth"] == 3
+        (_, about), *rows = transaction.cursor()
+        layout = Layout.from_json(json.loads(about)["layout"])
+        assert [key.decode() for key, _ in rows] == keys == list(store)
+        for key, value in rows:
+            arrays, _ = split(layout, key, np.frombuffer(value, np.uint8), tmp_path)
+            assert_same_regions(store[key.decode()], from_arrays(arrays))
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -437,29 +462,19 @@ def test_full_disk(tmp_path: Path) -> None:
     assert done.stdout == "fine\n", done.stderr
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_a_damaged_key_is_seen(ending: str, tmp_path: Path) -> None:
-    file = write(tmp_path / f"a{ending}", ["s/100", "s/200"])
-    file.chmod(0o644)
-    whole = file.read_bytes()
-    assert whole.count(b"s/200") == 1
-    file.write_bytes(whole.replace(b"s/200", b"s/201"))
-    with pytest.raises(CorruptError, match="s/201"):
-        check(file, deep=True)
+@pytest.fixture(scope="module", params=ENDINGS)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole store, to be damaged by hand in a copy."""
+    return write(tmp_path_factory.mktemp("whole") / f"whole{request.param}", KEYS)
 
 
-@pytest.fixture(scope="module")
-def whole_hdf5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("flips") / "whole.h5", KEYS)
-
-
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_hdf5_flips_are_seen_or_change_nothing(whole_hdf5: Path, data: st.DataObject) -> None:
-    flipped = bytearray(whole_hdf5.read_bytes())
+def test_flips_are_seen_or_change_nothing(whole: Path, data: st.DataObject) -> None:
+    flipped = bytearray(whole.read_bytes())
     at = data.draw(st.integers(0, 8 * len(flipped) - 1))
     flipped[at // 8] ^= 1 << at % 8
-    damaged = whole_hdf5.with_name("damaged.h5")
+    damaged = whole.with_stem("damaged")
     damaged.unlink(missing_ok=True)
     damaged.write_bytes(flipped)
     try:
@@ -468,3 +483,14 @@ def test_hdf5_flips_are_seen_or_change_nothing(whole_hdf5: Path, data: st.DataOb
     except CorruptError:
         return
     assert_whole(store)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_damaged_key_is_seen(ending: str, tmp_path: Path) -> None:
+    file = write(tmp_path / f"a{ending}", ["s/100", "s/200"])
+    bytes_ = file.read_bytes()
+    at = bytes_.rindex(b"s/100s/200") + len("s/100s/20")
+    file.chmod(0o644)
+    file.write_bytes(bytes_[:at] + b"1" + bytes_[at + 1 :])
+    with pytest.raises(CorruptError, match="s/201" if ending == ".h5" else "checksum"):
+        check(file, deep=True)
