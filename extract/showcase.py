@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 
 from pipeline import html
 from pipeline.artifacts import Artifact
@@ -30,7 +31,7 @@ def region_cards(regions: Artifact, shards: Artifact) -> list[tuple[str, str]]:
             if sample.key not in store:
                 continue
             described = store[sample.key]
-            found.update(classes[i] for i in described.class_id.tolist())
+            found.update(_named(classes, i) for i in described.class_id.tolist())
             if len(cards) < SHOWN:
                 boxes = labelled(described, classes, attributes)
                 cards.append(_card(sample, boxes, len(described)))
@@ -43,8 +44,8 @@ def labelled(regions: Regions, classes: Sequence[str], attributes: Sequence[str]
     """The best regions with `attribute class score` as their label."""
     boxes = []
     for i in range(min(len(regions), MOST_BOXES)):
-        attribute = attributes[regions.attribute_id[i]] if regions.attribute_id[i] >= 0 else ""
-        name, score = classes[regions.class_id[i]], float(regions.score[i])
+        attribute = _named(attributes, int(regions.attribute_id[i]))
+        name, score = _named(classes, int(regions.class_id[i])), float(regions.score[i])
         x1, y1, x2, y2 = (float(v) for v in regions.boxes[i])
         tip = f"{name} {score:.2f}"
         if attribute:
@@ -58,6 +59,13 @@ def labelled(regions: Regions, classes: Sequence[str], attributes: Sequence[str]
             )
         )
     return boxes
+
+
+def _named(names: Sequence[str], i: int) -> str:
+    """Published features need not say what their regions are, nor the names of what they say."""
+    if i < 0:
+        return ""
+    return names[i] if i < len(names) else f"#{i}"
 
 
 def _card(sample: Sample, boxes: Sequence[Box], count: int) -> Markup:
@@ -77,3 +85,26 @@ def thumbnail(data: bytes) -> bytes:
     small = io.BytesIO()
     image.save(small, "JPEG", quality=82)
     return small.getvalue()
+
+
+def box_cards(regions: Artifact) -> list[tuple[str, str]]:
+    """The first images of a store that has no pictures, as their best boxes alone."""
+    store = open_store(regions.path)
+    cards = []
+    for key in islice(store.keys(), SHOWN):
+        described = store[key]
+        height, width = described.image_size.tolist()
+        boxes = labelled(described, store.meta["classes"], store.meta["attributes"])
+        drawn = html.picture(_grey(), size=(width, height), alt=key, mime="image/png", boxes=boxes)
+        about = html.paragraph(f"{len(described)} regions", kind="quiet")
+        cards.append(html.join([drawn, html.paragraph(html.code(key), kind="quiet"), about]))
+    return [("Regions", html.cards(cards))]
+
+
+def _grey() -> bytes:
+    """One pixel."""
+    from PIL import Image
+
+    pixel = io.BytesIO()
+    Image.new("RGB", (1, 1), (226, 226, 226)).save(pixel, "PNG")
+    return pixel.getvalue()

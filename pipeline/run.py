@@ -42,6 +42,7 @@ class Run:
         workers: shards worked on at once where a node does not say.
         force: nodes whose shards are made again although they are fresh.
         retry: failed rows to try again, or None.
+        given: artifacts that nodes read and that this run does not make, by node.
         stop: set it to end the run; the shards at work are given up.
     """
 
@@ -52,6 +53,7 @@ class Run:
     workers: int
     force: frozenset[str] = frozenset()
     retry: Retry | None = None
+    given: Mapping[str, Artifact] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     _made: dict[str, Made] = field(default_factory=dict)
 
@@ -82,6 +84,8 @@ class Run:
 
         def make(name: str) -> Made:
             for upstream in self.nodes[name].upstream:
+                if upstream in self.given:
+                    continue
                 self._made[upstream] = futures[upstream].result()
             return self._node(name)
 
@@ -97,8 +101,10 @@ class Run:
 
     def _node(self, name: str) -> Made:
         """Make one node; whatever goes wrong becomes its failure, so that the others go on."""
-        upstream: dict[str, Artifact] = {}
+        upstream: dict[str, Artifact] = dict(self.given)
         for up in self.nodes[name].upstream:
+            if up in self.given:
+                continue
             artifact = self._made[up].artifact
             if artifact is None:
                 return Made(node=name, state=STOPPED if self.stop.is_set() else SKIPPED)
