@@ -1,45 +1,32 @@
 """One shard's records in one LMDB file: the key is the sample's key in UTF-8, the value a raw record.
 
-The entry under an empty-looking key (one zero byte) holds the metadata as JSON. Any LMDB opens the file.
-Behind the last page, where LMDB does not look, it ends in a table of its own:
+The entry under an empty-looking key (one zero byte) holds the metadata as JSON. Any LMDB reads the file; we
+read past it, by the tables that its footer appends:
 
-    key_offsets   int64 [N + 1];  starts, sizes  int64 [N]: where in the file each record lies
-    key_bytes     all keys, one after the other, ascending
-    footer        64 bytes: magic "BSLMDB2\\0"; N, where the table begins, bytes of the keys, where the
-                  metadata lie, their size (uint64 each); crc32 of table, metadata and all this (uint32); zeros
-
-We read by this table, past LMDB: its own look-up follows page numbers unchecked, so that one flipped bit ends
-the process, and it allows one handle a process.
+    key_bytes     uint8, all keys, one after the other, ascending;  key_offsets  int64 [N + 1]
+    places        int64 [2, N]: where each record begins, and its size
 """
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from store.atomic import canonical_json
-from store.errors import CorruptError
 from store.features import lmdb_pages
+from store.features.footer import Extent, write_footer
 from store.features.layout import Arrays, split
-from store.features.ranges import Ranges
 from store.features.store_file import KeyTable, StoreFile
 
 META_KEY = b"\0"
 _BATCH = 64 << 20
 _PAGE = 4096
-_FOOTER = struct.Struct("<8sQQQQQ")
-_FOOTER_SIZE = 64
-_MAGIC = b"BSLMDB2\0"
 
 
 def write_lmdb(path: Path, meta: Mapping[str, Any], records: Sequence[tuple[bytes, Any]]) -> None:
@@ -72,7 +59,11 @@ def write_lmdb(path: Path, meta: Mapping[str, Any], records: Sequence[tuple[byte
         if isinstance(error, lmdb.DiskError) or state.f_bavail * state.f_frsize < size:
             raise OSError(ENOSPC, os.strerror(ENOSPC), str(path)) from error
         raise
-    _append_table(path)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        _, *places = lmdb_pages.values(data)
+    text, offsets = KeyTable.pack([key for key, _, _ in places])
+    table = np.asarray([place[1:] for place in places], "<i8").reshape(-1, 2).T.copy()
+    write_footer(path, meta, {}, {"key_bytes": text, "key_offsets": offsets, "places": table})
 
 
 def _put_all(target: Any, rows: list[tuple[bytes, Any]]) -> None:
@@ -87,37 +78,11 @@ def _put_all(target: Any, rows: list[tuple[bytes, Any]]) -> None:
                 at += 1
 
 
-def _append_table(path: Path) -> None:
-    with path.open("r+b") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            (_, meta_at, meta_size), *places = lmdb_pages.values(data)
-            meta = data[meta_at : meta_at + meta_size]
-        text, offsets = KeyTable.pack([key for key, _, _ in places])
-        table = np.concatenate([offsets, np.asarray([place[1:] for place in places], "<i8").T.reshape(-1)])
-        # Whole pages before it: what LMDB may map of its last page is zeros.
-        begin = file.seek(0, os.SEEK_END)
-        begin = file.seek(begin + -begin % _PAGE)
-        body = table.tobytes() + text.tobytes()
-        footer = _FOOTER.pack(_MAGIC, len(places), begin, len(text), meta_at, meta_size)
-        file.write(
-            body + (footer + _crc(body, meta, footer).to_bytes(4, "little")).ljust(_FOOTER_SIZE, b"\0")
-        )
-
-
 class LmdbFile(StoreFile):
-    """One open LMDB file.
+    """One open LMDB file."""
 
-    Raises:
-        CorruptError: missing, cut short, damaged or not a feature store.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            ranges = Ranges(path)
-            meta, text, offsets, self._places = _read_table(ranges)
-            super().__init__(ranges, json.loads(meta.tobytes()), KeyTable(text, offsets))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CorruptError(f"{path} is no whole feature store in LMDB: {error}") from error
+    def _locate(self, extents: Mapping[str, Extent]) -> None:
+        self._places = extents["places"].view(self._ranges)
 
     def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
         start, size = self._places[:, row].tolist()
@@ -128,29 +93,4 @@ class LmdbFile(StoreFile):
     def close(self) -> None:
         """Give up the file."""
         super().close()
-        self._places = self._places[:, :0].copy()
-
-
-def _read_table(ranges: Ranges) -> tuple[NDArray[Any], ...]:
-    """Metadata, keys, their offsets, and start and size of every record [2, N].
-
-    Raises:
-        ValueError: not what was written.
-    """
-    footer_at = ranges.size - _FOOTER_SIZE
-    footer = ranges.view("|u1", _FOOTER_SIZE, footer_at).tobytes()
-    magic, count, begin, text_size, meta_at, meta_size = _FOOTER.unpack_from(footer)
-    if magic != _MAGIC:
-        raise ValueError("it was cut short, or something else wrote it")
-    offsets = ranges.view("<i8", count + 1, begin)
-    places = ranges.view("<i8", 2 * count, begin + offsets.nbytes).reshape(2, count)
-    text = ranges.view("|u1", text_size, begin + offsets.nbytes + places.nbytes)
-    meta = ranges.view("|u1", meta_size, meta_at)
-    crc = _crc(ranges.view("|u1", footer_at - begin, begin), meta, footer)
-    if crc.to_bytes(4, "little") != footer[_FOOTER.size : _FOOTER.size + 4]:
-        raise ValueError("the checksum of its table does not match")
-    return meta, text, offsets, places
-
-
-def _crc(body: Any, meta: Any, footer: bytes) -> int:
-    return zlib.crc32(footer[: _FOOTER.size], zlib.crc32(meta, zlib.crc32(body)))
+        del self._places

@@ -60,10 +60,10 @@ class Ranges:
         Raises:
             ValueError: it lies beyond the end.
         """
+        if min(offset, count) < 0 or offset + count * np.dtype(dtype).itemsize > self.size:
+            raise ValueError(f"{count} values at byte {offset} of {self.size}")
         if not count:
             return np.empty(0, dtype)
-        if offset < 0 or count < 0:
-            raise ValueError(f"{count} values at byte {offset}")
         return np.frombuffer(self._map, dtype, count, offset)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ class FolderStore(Generic[R]):
     @property
     def meta(self) -> dict[str, Any]:
         index = self._open.get().index
-        return _public(index.meta, Path(index.files[0])) if index.files else {}
+        return _public(index.meta, Path(index.file(0))) if index.meta else {}
 
     def __getitem__(self, key: str) -> R:
         return self.read_many([key])[0]
@@ -204,6 +205,7 @@ class _Folder(Generic[R]):
         self.kind = kind
         self.index = Index(path / INDEX)
         self._files: OrderedDict[int, StoreFile] = OrderedDict()
+        self._lock = threading.Lock()
         self._limit = max(8, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
 
     def file(self, number: int) -> StoreFile:
@@ -212,15 +214,15 @@ class _Folder(Generic[R]):
         Raises:
             CorruptError: missing or damaged.
         """
-        file = self._files.get(number)
-        if file is None:
-            file = self._files[number] = _open_kind(self.path / self.index.files[number], self.kind)
+        with self._lock:
+            file = self._files.get(number)
+            if file is None:
+                file = self._files[number] = _open_kind(self.path / self.index.file(number), self.kind)
+            self._files.move_to_end(number)
             if len(self._files) > self._limit:
                 # Dropped, not closed: another thread may be reading from it; the last reference closes it.
                 self._files.popitem(last=False)
-        else:
-            self._files.move_to_end(number)
-        return file
+            return file
 
     def read(self, place: tuple[int, int], key: str) -> R:
         """The record at a place that the index names.
@@ -229,14 +231,10 @@ class _Folder(Generic[R]):
             CorruptError: another one lies there, or it is damaged.
         """
         number, row = place
-        if number >= len(self.index.files):
-            raise CorruptError(
-                f"{self.index.path}: '{key}' in a file that is not listed", "a run rebuilds it"
-            )
         arrays = self.file(number).read(key, row)
         if arrays is None:
             raise CorruptError(
-                f"{self.path / self.index.files[number]} does not hold '{key}' where {INDEX} says",
+                f"{self.path / self.index.file(number)} does not hold '{key}' where {INDEX} says",
                 "index and stores are not of one run; a run rebuilds them",
             )
         return self.kind.decode(arrays)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.errors import CorruptError
+from store.features.footer import Extent, read_footer
 from store.features.layout import Arrays, Layout, require_checksum
 from store.features.ranges import Ranges
-
-FORMAT = 2
-"""Version of both file formats."""
 
 
 class KeyTable:
@@ -43,6 +41,11 @@ class KeyTable:
         row = bisect.bisect_left(range(len(self)), key, key=self.__getitem__)
         return row if row < len(self) and self[row] == key else None
 
+    @classmethod
+    def none(cls) -> KeyTable:
+        """No keys."""
+        return cls(np.empty(0, np.uint8), np.zeros(1, np.int64))
+
     @staticmethod
     def pack(keys: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The two arrays of a table."""
@@ -58,24 +61,33 @@ class StoreFile(ABC):
         path: the file.
         meta: its metadata, `layout` included.
         layout: what the records are.
+
+    Raises:
+        CorruptError: missing, cut short, damaged or not a feature store.
     """
 
-    path: Path
-    meta: dict[str, Any]
-    layout: Layout
-
-    def __init__(self, ranges: Ranges, meta: dict[str, Any], table: KeyTable) -> None:
-        if meta["format"] != FORMAT:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._ranges = Ranges(path)
+            self.meta, extents = read_footer(self._ranges)
+            self.layout = Layout.from_json(self.meta["layout"])
+            text, offsets = (extents[name].view(self._ranges) for name in ("key_bytes", "key_offsets"))
+            self._table = KeyTable(text, offsets)
+            self._locate(extents)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorruptError(
-                f"{ranges.path} is a feature store of version {meta['format']}, not {FORMAT}",
-                "run the stage that makes it again",
-            )
-        self.path = ranges.path
-        self.meta = meta
-        self.layout = Layout.from_json(meta["layout"])
-        self._ranges = ranges
-        self._table = table
-        self._trusted = bytearray(len(table))
+                f"{path} is no whole feature store: {error}", "run the stage that makes it again"
+            ) from error
+        self._trusted = bytearray(len(self))
+
+    @abstractmethod
+    def _locate(self, extents: Mapping[str, Extent]) -> None:
+        """Note where the records lie.
+
+        Raises:
+            KeyError, ValueError: the file does not have what belongs to its format.
+        """
 
     @abstractmethod
     def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
@@ -89,16 +101,8 @@ class StoreFile(ABC):
         return len(self._table)
 
     def keys(self) -> Iterator[str]:
-        """All keys, ascending by their UTF-8 bytes.
-
-        Raises:
-            CorruptError: one is no text.
-        """
-        for row in range(len(self)):
-            try:
-                yield self._table[row].decode()
-            except UnicodeDecodeError as error:
-                raise CorruptError(f"{self.path}: key {row} is damaged: {error}") from error
+        """All keys, ascending by their UTF-8 bytes."""
+        return (self._table[row].decode() for row in range(len(self)))
 
     def find(self, key: str) -> int | None:
         """The row of a record, for `read`; None where there is none."""
@@ -122,7 +126,7 @@ class StoreFile(ABC):
     def close(self) -> None:
         """Give up the file: for a child process that inherited it."""
         self._ranges.close()
-        self._table = KeyTable(np.empty(0, np.uint8), np.zeros(1, np.int64))
+        self._table = KeyTable.none()
 
 
 def offsets_of(sizes: Sequence[int]) -> NDArray[np.int64]:

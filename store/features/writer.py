@@ -16,7 +16,6 @@ from store.features.hdf5_file import write_hdf5
 from store.features.layout import Arrays, Layout, encode
 from store.features.lmdb_file import write_lmdb
 from store.features.regions import region_layout, to_arrays
-from store.features.store_file import FORMAT
 from store.records import Regions
 
 EXTENSIONS = (".lmdb", ".h5")
@@ -47,7 +46,7 @@ class RecordWriter:
             )
         self.path = path
         self._layout = layout
-        self._meta = {"format": FORMAT, "layout": layout.to_json(), "about": dict(about)}
+        self._meta = {"layout": layout.to_json(), "about": dict(about)}
         try:
             canonical_json(self._meta)
         except (ValueError, TypeError) as error:
@@ -96,8 +95,9 @@ class RecordWriter:
         except DataError as error:
             raise DataError(f"'{key}': {error.what}", error.hint) from error
         with full_disk_is_user_error(self.path):
-            self._places[encoded] = (self._spill.tell(), len(record))
+            at = self._spill.tell()
             self._spill.write(record)
+            self._places[encoded] = (at, len(record))
 
     def _finish(self) -> None:
         self._spill.flush()

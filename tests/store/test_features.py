@@ -486,11 +486,11 @@ def test_flips_are_seen_or_change_nothing(whole: Path, data: st.DataObject) -> N
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_every_damaged_key_is_seen(ending: str, tmp_path: Path) -> None:
+def test_a_damaged_key_is_seen_at_opening(ending: str, tmp_path: Path) -> None:
     file = write(tmp_path / f"a{ending}", ["s/100", "s/200"])
     bytes_ = file.read_bytes()
     at = bytes_.rindex(b"s/100s/200") + len("s/100s/20")
     file.chmod(0o644)
     file.write_bytes(bytes_[:at] + b"1" + bytes_[at + 1 :])
-    with pytest.raises(CorruptError, match="s/201" if ending == ".h5" else "checksum"):
+    with pytest.raises(CorruptError, match="checksum of its tables"):
         check(file, deep=True)

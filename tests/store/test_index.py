@@ -39,6 +39,7 @@ def test_finds_every_key_and_no_other(
     for number, part in enumerate(shards):
         assert [index.find(key) for key in part] == [(number, row) for row in range(len(part))]
     assert all(index.find(key + "x") is None for key in seen)
+    assert index.files == [file.name for file in files]
     assert index.counts == [len(part) for part in shards]
 
 
@@ -70,7 +71,7 @@ def test_damage_is_seen(tmp_path: Path) -> None:
         cut.write_bytes(whole[:size])
         with pytest.raises(CorruptError):
             Index(cut)
-    for at in range(64, len(whole), 37):
+    for at in [*range(64), *range(64, len(whole), 37)]:
         flipped = bytearray(whole)
         flipped[at] ^= 8
         file = tmp_path / f"{at}.flip"
