@@ -1,0 +1,1 @@
+"""Shards to embeddings: frozen towers run once, and what trains on them never runs them again."""
