@@ -7,21 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from extract.recipes import Recipe, find_recipe
 from pipeline.artifacts import Artifact, ShardRecord
-from pipeline.stage import Inputs, Output, Params, Shard, Stage, sharded_like
+from pipeline.stage import Inputs, Output, Params, Shard, Stage, sharded_like, unkeyed
 from pipeline.stats import Stats
 
 if TYPE_CHECKING:
-    from extract.detectors.base import Detector
-    from store.features import StoreWriter
-    from store.records import Regions
+    from extract.device import Inference
 
 EXTENSIONS = {"lmdb": ".lmdb", "hdf5": ".h5"}
-COUNT_EDGES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 36.0, 50.0, 100.0)
-SCORE_EDGES = tuple(i / 20 for i in range(1, 20))
 
 
 class RegionFeaturesParams(Params):
@@ -34,6 +30,16 @@ class RegionFeaturesParams(Params):
     batch: int = Field(default=8, ge=1)
     """Images of one exact shape that go through the network together. Features differ by rounding alone
     (1e-5), but they differ, so it enters the key."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the network runs. For a GPU, give a worker one (`gpus: 1` beside `params`) and several cpus."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What the network computes in; coordinates stay in float32."""
+    channels_last: bool = False
+    """Keep the channels of a pixel together in memory, which GPUs like in half precision."""
+    compiled: bool = False
+    """Compile the network for each shape of a batch: pays where shapes are few and images many."""
+    decoders: PositiveInt = unkeyed(1)
+    """Threads that decode and resize beside the network."""
     posteriors: bool = False
     """Store the whole class posterior of every region."""
     quantised: bool = False
@@ -43,6 +49,7 @@ class RegionFeaturesParams(Params):
 class RegionFeatures(Stage[RegionFeaturesParams]):
     """Detect, select, pool, store. Nothing is padded: images are grouped by their exact resized shape."""
 
+    version = 2
     Params = RegionFeaturesParams
     inputs: ClassVar[Mapping[str, str]] = {
         "shards": "samples with images",
@@ -59,43 +66,41 @@ class RegionFeatures(Stage[RegionFeaturesParams]):
     def setup(self, inputs: Inputs) -> None:
         """Load the detector."""
         from extract.detectors.load import load_detector
+        from extract.device import place
 
-        preprocessing = find_recipe(self.params.recipe).preprocessing
-        self.detector: Detector = load_detector(inputs["detector"].path, preprocessing)
+        params = self.params
+        preprocessing = find_recipe(params.recipe).preprocessing
+        self.inference: Inference = place(
+            load_detector(inputs["detector"].path, preprocessing),
+            params.device,
+            precision=params.precision,
+            channels_last=params.channels_last,
+            compiled=params.compiled,
+        )
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Extract the regions of one shard."""
-        from extract.batching import batches, pictures
-        from extract.clock import timed
-        from extract.describe import describe
-        from extract.determinism import single_thread
+        from extract.extraction import Extraction
         from store.features import StoreWriter
 
         recipe = Recipe.model_validate(shard.args["recipe"])
-        detector, stats = self.detector, Stats()
-        tar = inputs["shards"].file(shard.name, ".tar")
-        path = out.path(EXTENSIONS[self.params.store])
+        detector = self.inference.detector
         meta = {
             "classes": list(detector.classes),
             "attributes": list(detector.attributes),
             "detector": inputs["detector"].digest,
             "recipe": recipe.model_dump(mode="json"),
         }
-        total = next(r.statistics.n_ok for r in inputs["shards"].shards if r.name == shard.name)
-        posteriors = len(detector.classes) if self.params.posteriors else 0
         writer = StoreWriter(
-            path, meta, dim=detector.dimension, posteriors=posteriors, quantised=self.params.quantised
+            out.path(EXTENSIONS[self.params.store]),
+            meta,
+            dim=detector.dimension,
+            posteriors=len(detector.classes) if self.params.posteriors else 0,
+            quantised=self.params.quantised,
         )
-        with single_thread(), writer:
-            if out.previous is not None:
-                _carry_over(out.previous / path.name, writer, stats)
-            for batch in batches(pictures(tar, recipe.preprocessing, out, stats), self.params.batch):
-                described = describe(detector, recipe, batch, stats, posteriors=self.params.posteriors)
-                with timed(stats, "write"):
-                    for picture, regions in zip(batch, described, strict=True):
-                        _store(picture.key, regions, writer, out, stats)
-                out.progress(stats.n_in, total)
-        return stats
+        total = next(r.statistics.n_ok for r in inputs["shards"].shards if r.name == shard.name)
+        extraction = Extraction(self.inference, recipe, self.params, writer, out, total)
+        return extraction.run(inputs["shards"].file(shard.name, ".tar"))
 
     def reduce(self, records: list[ShardRecord], folder: Path, inputs: Inputs, out: Output) -> Stats | None:
         """Write the key index over all shards."""
@@ -110,32 +115,3 @@ class RegionFeatures(Stage[RegionFeaturesParams]):
         from extract.showcase import region_cards
 
         return region_cards(artifact, inputs["shards"])
-
-
-def _store(key: str, regions: Regions, writer: StoreWriter, out: Output, stats: Stats) -> None:
-    if not len(regions):
-        out.fail(key, "no_regions", "the detector proposes nothing")
-        stats.failed["no_regions"] += 1
-        return
-    writer.write(key, regions)
-    _count(regions, stats)
-
-
-def _carry_over(path: Path, writer: StoreWriter, stats: Stats) -> None:
-    """Take the records over that an earlier attempt at this shard already has."""
-    from store.features import open_store
-
-    store = open_store(path)
-    for key in store.keys():  # noqa: SIM118 - no mapping
-        stats.n_in += 1
-        regions = store[key]
-        writer.write(key, regions)
-        _count(regions, stats)
-
-
-def _count(regions: Regions, stats: Stats) -> None:
-    stats.n_ok += 1
-    stats.totals["boxes"] += len(regions)
-    stats.observe("boxes per image", len(regions), COUNT_EDGES)
-    for score in regions.score.tolist():
-        stats.observe("class score", score, SCORE_EDGES)

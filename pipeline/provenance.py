@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -70,7 +72,7 @@ def _merged(shards: Sequence[ShardRecord]) -> Stats:
     for record in shards:
         stats = record.statistics
         if record.name == FOLDED:
-            stats = Stats(totals=stats.totals, histograms=stats.histograms, seconds=stats.seconds)
+            stats = replace(stats, n_in=0, n_ok=0, failed=Counter())
         total += stats
     return total
 

@@ -220,12 +220,18 @@ def _throughput(artifact: Artifact, stats: Stats, unit: str) -> Markup:
         if worked and stats.n_in:
             title += f", {number(stats.n_in / worked)} {unit} a second and worker"
         parts.append(stacked_bar(seconds, title=title, unit="s"))
-    timed = [
-        (shard.name, round(sum(shard.statistics.seconds.values()), 2)) for shard in artifact.manifest.shards
+    if stats.peaks:
+        peaks = (f"{name} {readable_bytes(peak)}" for name, peak in sorted(stats.peaks.items()))
+        parts.append(paragraph("At the most: " + ", ".join(peaks), kind="quiet"))
+    rates = [
+        (shard.name, round(shard.statistics.n_in / float(shard.made["seconds"]), 1))
+        for shard in artifact.manifest.shards
+        if shard.statistics.n_in and shard.made.get("seconds")
     ]
-    if sum(1 for _, seconds in timed if seconds) > 1:
-        slowest = sorted(timed, key=lambda item: (-item[1], item[0]))[:20]
-        parts.append(details("Seconds by shard, slowest first", bar_chart(slowest, unit="s")))
+    if len(rates) > 1:
+        slowest = sorted(rates, key=lambda item: (item[1], item[0]))[:20]
+        title = f"{unit.capitalize()} a second by shard, slowest first"
+        parts.append(details(title, bar_chart(slowest, unit=f"{unit}/s")))
     return element("h4", "Throughput") + join(parts) if parts else Markup("")
 
 

@@ -45,6 +45,7 @@ class Stats:
         totals: sums of anything countable (boxes, captions, tokens).
         histograms: distributions by name.
         seconds: where the time went, by name (decode, compute, write). Not part of any digest.
+        peaks: most bytes of memory in use at once, by name. Not part of any digest.
     """
 
     n_in: int = 0
@@ -53,6 +54,7 @@ class Stats:
     totals: Counter[str] = field(default_factory=Counter)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     seconds: Counter[str] = field(default_factory=Counter)
+    peaks: dict[str, float] = field(default_factory=dict)
 
     def observe(self, name: str, value: float, edges: tuple[float, ...]) -> None:
         """Count `value` in the histogram `name`, made with `edges` at first use."""
@@ -69,6 +71,8 @@ class Stats:
             totals=_plus(self.totals, other.totals),
             histograms=merged,
             seconds=_plus(self.seconds, other.seconds),
+            peaks=self.peaks
+            | {name: max(peak, self.peaks.get(name, peak)) for name, peak in other.peaks.items()},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -83,6 +87,7 @@ class Stats:
                 for name, h in sorted(self.histograms.items())
             },
             "seconds": dict(sorted(self.seconds.items())),
+            "peaks": dict(sorted(self.peaks.items())),
         }
 
     @classmethod
@@ -95,6 +100,7 @@ class Stats:
             totals=Counter(data["totals"]),
             histograms={n: Histogram(tuple(h["edges"]), h["counts"]) for n, h in data["histograms"].items()},
             seconds=Counter(data["seconds"]),
+            peaks=dict(data.get("peaks", {})),
         )
 
 

@@ -93,6 +93,11 @@ class CompactDetector(nn.Module):
             losses["attribute"] = ATTRIBUTE_WEIGHT * loss / count
         return {name.removeprefix("loss_"): loss for name, loss in losses.items()}
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """See `Accelerated` in extract/device.py."""
+        return *self.backbone.stages, self.rpn.head, self.head.grid, self.head.vector
+
     @torch.inference_mode()
     def detect(self, images: Tensor, proposals: int, given: Tensor | None = None) -> list[Proposals]:
         """See extract/detectors/base.py. Class and box are read from the proposal; attributes and features

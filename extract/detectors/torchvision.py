@@ -52,6 +52,12 @@ class TorchvisionDetector(nn.Module):
         self.attributes: tuple[str, ...] = ()
         self.dimension: int = self.model.roi_heads.box_predictor.cls_score.in_features
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """See `Accelerated` in extract/device.py."""
+        rpn, heads = self.model.rpn, self.model.roi_heads
+        return self.model.backbone, rpn.head, heads.box_head, heads.box_predictor
+
     @torch.inference_mode()
     def detect(self, images: Tensor, proposals: int, given: Tensor | None = None) -> list[Proposals]:
         """See extract/detectors/base.py. Everything is read from the proposal, as in bottom-up attention;

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from extract import recipes
+from extract import extraction, recipes
 from extract.recipes import Recipe
 from extract.regions import RegionFeatures, RegionFeaturesParams
 from pipeline.artifacts import Artifact
@@ -23,7 +26,8 @@ def regions(tmp_path_factory: pytest.TempPathFactory, toy_shards: Artifact, toy_
     """The default extraction."""
     folder, stats, failures = extract(tmp_path_factory.mktemp("regions") / "out", toy_shards, toy_detector)
     assert (stats.n_in, stats.n_ok, failures) == (16, 16, [])
-    assert {"decode", "transfer", "compute", "select", "write"} <= set(stats.seconds)
+    assert set(stats.seconds) == {"read", "decode", "transfer", "wait", "compute", "select", "write"}
+    assert stats.peaks["host memory"] > 10_000_000
     assert sum(stats.histograms["boxes per image"].counts) == 16
     assert sum(stats.histograms["class score"].counts) == stats.totals["boxes"]
     return folder
@@ -67,8 +71,6 @@ def test_batched_equals_single(
 
 
 def test_batched_features_equal_single_before_rounding(toy_detector: Artifact) -> None:
-    import torch
-
     from extract.detectors.load import load_detector
 
     detector = load_detector(toy_detector.path)
@@ -85,6 +87,77 @@ def test_equal_runs_make_equal_bytes(
     regions: Path, toy_shards: Artifact, toy_detector: Artifact, tmp_path: Path
 ) -> None:
     assert bytes_of(extract(tmp_path / "again", toy_shards, toy_detector)[0]) == bytes_of(regions)
+
+
+def test_the_number_of_decoders_changes_no_byte_and_no_failure(
+    toy_detector: Artifact, tmp_path: Path
+) -> None:
+    sizes = ((64, 64), (72, 56), (50, 90), (64, 48))
+    samples = [toy_sample(i, sizes) for i in range(21)]
+    for i in (3, 11, 12):
+        samples[i] = dataclasses.replace(samples[i], image=(samples[i].image or b"")[:300])
+    shards = shards_of(tmp_path / "shards", samples)
+    made = []
+    for decoders in (1, 2, 7):
+        folder, stats, failures = extract(
+            tmp_path / f"{decoders}", shards, toy_detector, decoders=decoders, batch=3
+        )
+        made.append((bytes_of(folder), failures, stats.totals, stats.histograms))
+    assert [row["key"] for row in made[0][1]] == [samples[i].key for i in (3, 11, 12)]
+    assert made[0] == made[1] == made[2]
+
+
+def test_failures_are_listed_in_the_order_of_the_samples(
+    toy_detector: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the detector finds nothing in is known later than what does not decode."""
+    monkeypatch.setattr(extraction, "describe", lambda *_, **__: [])
+    samples = [toy_sample(i) for i in range(6)]
+    samples[4] = dataclasses.replace(samples[4], image=b"broken")
+    _, stats, failures = extract(tmp_path / "o", shards_of(tmp_path / "s", samples), toy_detector)
+    assert [row["key"] for row in failures] == [sample.key for sample in samples]
+    assert stats.failed == {"no_regions": 5, "decode": 1}
+
+
+def test_an_image_too_large_for_the_device_is_a_failure(
+    toy_shards: Artifact, toy_detector: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from extract.detectors.compact import CompactDetector
+
+    detect = CompactDetector.detect
+
+    def little_memory(self: Any, images: torch.Tensor, *others: Any) -> Any:
+        if images.shape[-2:] == (64, 64) or len(images) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return detect(self, images, *others)
+
+    monkeypatch.setattr(CompactDetector, "detect", little_memory)
+    folder, stats, failures = extract(tmp_path / "o", toy_shards, toy_detector)
+    assert stats.failed == {"out_of_memory": 8}
+    assert "64 x 64 pixels" in failures[0]["detail"]
+    assert len(open_store(folder)) == stats.n_ok == 8
+    assert stats.totals["batches_halved_for_memory"] > 0
+
+
+def test_an_error_of_the_detector_ends_the_shard_and_its_threads(
+    toy_shards: Artifact, toy_detector: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from extract.detectors.compact import CompactDetector
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("weights")
+
+    monkeypatch.setattr(CompactDetector, "detect", broken)
+    with pytest.raises(ZeroDivisionError):
+        extract(tmp_path / "o", toy_shards, toy_detector)
+    assert not list((tmp_path / "o").iterdir())
+    assert not [t.name for t in threading.enumerate() if t.name.startswith(("ahead", "behind", "decode"))]
+
+
+def test_what_changes_results_enters_the_key_and_the_number_of_decoders_does_not() -> None:
+    keyed = RegionFeaturesParams().keyed()
+    assert {"batch", "device", "precision", "channels_last", "compiled"} <= set(keyed)
+    assert "decoders" not in keyed
 
 
 def test_hdf5_holds_the_same(
