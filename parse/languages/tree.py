@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from parse.languages.words import Compound, Words
@@ -67,7 +68,7 @@ def _join_hyphens(tree: Tree, words: Words) -> None:
             inside = {*parts, *(k for t in parts for k in tree.kids[t] if tree.deps[k] == GONE)}
             outer = [t for t in parts if tree.is_root(t) or tree.heads[t] not in inside]
             top = next((t for t in outer if tree.words[t] not in "-‑"), i + 1)
-            if not outer or top in outer:
+            if top in outer and not _hangs_below(tree, top, parts):
                 name = f"{tree.words[i - 1]}-{tree.name(i + 1)}"
                 tree.fold([t for t in parts if t != top], top)
                 tree.names[top] = name
@@ -102,12 +103,15 @@ def _replace(tree: Tree, first: int, last: int, form: Compound, words: Words) ->
     if noun is None:
         # The parser hung them all as `case` on the noun behind.
         heads = {tree.heads[t] for t in outer} - set(inside)
-        if len(heads) == 1 and min(heads) > last:
+        if len(heads) == 1 and min(heads) > last and not _hangs_below(tree, min(heads), inside):
             tree.fold([t for t in inside if t != last], last)
             tree.attach(last, heads.pop(), "case")
             tree.names[last] = form[1]
         return
+    if _hangs_below(tree, noun, inside):
+        return
     behind = [k for t in inside for k in tree.kids[t] if k > last and tree.deps[k] != "punct"]
+    behind = [k for k in behind if k not in tree.ancestors(noun)]
     head = next((k for k in behind if tree.tags[k].startswith(("NOUN", "PROPN", "VERB", "PRON"))), None)
     if head is None and not tree.is_root(noun) and tree.heads[noun] > last:
         head = tree.heads[noun]
@@ -125,6 +129,12 @@ def _replace(tree: Tree, first: int, last: int, form: Compound, words: Words) ->
         tree.fold([t for t in inside if t != last], last)
         tree.attach(last, head, "case")
         tree.names[last] = form[1]
+
+
+def _hangs_below(tree: Tree, token: int, parts: Iterable[int]) -> bool:
+    """Whether a head of a token is among others: to hang those below the token would close a circle."""
+    above = tree.ancestors(token)
+    return any(part in above for part in parts)
 
 
 def _promote_quantified(tree: Tree, words: Words) -> None:
