@@ -111,6 +111,11 @@ class Hdf5File(StoreFile):
         self._crc = extents["crc32"].view(self._ranges)
         self._columns = [(f, np.dtype(f.dtype), extents[f.name]) for f in self.layout.fields]
 
+    def _extent(self, row: int) -> tuple[int, int]:
+        field, _, extent = self._columns[-1]  # the widest, in every layout
+        start, stop = self._row_offsets[row : row + 2].tolist() if field.ragged else (row, row + 1)
+        return extent.offset + extent.row_bytes * start, extent.row_bytes * (stop - start)
+
     def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
         start, stop = self._row_offsets[row : row + 2].tolist()
         arrays = {}

@@ -139,14 +139,19 @@ class Index:
         Raises:
             CorruptError: there is none of that number.
         """
-        if not 0 <= number < len(self._names):
+        if not 0 <= number < self.file_count:
             raise CorruptError(f"{self.path} has no file {number}", "a run rebuilds it")
         return self._names[number].decode("utf-8", "replace")
 
     @property
+    def file_count(self) -> int:
+        """Number of indexed stores."""
+        return len(self._names)
+
+    @property
     def files(self) -> list[str]:
         """Names of all indexed stores."""
-        return [self.file(number) for number in range(len(self._names))]
+        return [self.file(number) for number in range(self.file_count)]
 
     @property
     def counts(self) -> list[int]:

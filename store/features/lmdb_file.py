@@ -84,8 +84,12 @@ class LmdbFile(StoreFile):
     def _locate(self, extents: Mapping[str, Extent]) -> None:
         self._places = extents["places"].view(self._ranges)
 
-    def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
+    def _extent(self, row: int) -> tuple[int, int]:
         start, size = self._places[:, row].tolist()
+        return start, size
+
+    def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
+        start, size = self._extent(row)
         raw = np.empty(size, np.uint8)
         self._ranges.read_into(raw, start)
         return split(self.layout, key, raw, self.path)

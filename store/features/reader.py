@@ -40,12 +40,19 @@ class Kind(Generic[R]):
 REGIONS = Kind(KIND, from_arrays)
 
 
-class RecordStore(Protocol[R]):
+class RecordStore(Generic[R]):
     """Records by key. May be used after a fork and sent to another process: each opens its own files."""
+
+    def __init__(self, path: Path, kind: Kind[R]) -> None:
+        self.path = path
+        self.kind = kind
+        open_files = _Folder if path.is_dir() else _Alone
+        self._files: PerProcess[_Files] = PerProcess(lambda: open_files(path, kind.name))
 
     @property
     def meta(self) -> dict[str, Any]:
         """What all records share: the format (`lmdb`, `hdf5`), and what the writer was told."""
+        return self._files.get().meta()
 
     def __getitem__(self, key: str) -> R:
         """One record.
@@ -54,25 +61,53 @@ class RecordStore(Protocol[R]):
             KeyError: no such key.
             CorruptError: its record is damaged.
         """
+        files = self._files.get()
+        return self._read(files, _place(files, key), key)
 
     def read_many(self, keys: Sequence[str]) -> list[R]:
-        """Several records, in the order asked; read in the order on disk."""
+        """Several records, in the order asked; read in the order on disk, all of them ahead of the first."""
+        files = self._files.get()
+        places = sorted((_place(files, key), key) for key in set(keys))
+        for (number, row), _ in places:
+            files.file(number).prefetch(row)
+        found = {key: self._read(files, place, key) for place, key in places}
+        return [found[key] for key in keys]
 
     def keys(self) -> Iterator[str]:
         """All keys, ascending by their UTF-8 bytes within each shard, shards by name."""
+        files = self._files.get()
+        for number in range(files.count()):
+            yield from files.file(number).keys()
 
-    def __iter__(self) -> Iterator[str]: ...
+    def __iter__(self) -> Iterator[str]:
+        return self.keys()
 
-    def __contains__(self, key: object) -> bool: ...
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._files.get().find(key) is not None
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self._files.get())
+
+    def __reduce__(self) -> tuple[type[RecordStore[R]], tuple[Path, Kind[R]]]:
+        return type(self), (self.path, self.kind)
+
+    def _read(self, files: _Files, place: Place, key: str) -> R:
+        number, row = place
+        file = files.file(number)
+        arrays = file.read(key, row)
+        if arrays is None:
+            raise CorruptError(
+                f"{file.path} does not hold '{key}' where {INDEX} says",
+                "index and stores are not of one run; a run rebuilds them",
+            )
+        return self.kind.decode(arrays)
 
 
 FeatureStore: TypeAlias = RecordStore[Regions]
 
 
 def open_store(path: Path, *, allow_network: bool = False) -> FeatureStore:
-    """Open the regions of one shard, or of an artifact by its folder (with an index or one store alone).
+    """Open the regions of one shard, or of an artifact by its folder (with an index, or one store alone).
 
     Args:
         allow_network: accept a network file system.
@@ -92,18 +127,14 @@ def open_records(path: Path, kind: Kind[R], *, allow_network: bool = False) -> R
     """
     if not allow_network:
         refuse_network(path)
-    store: RecordStore[R]
-    if not path.is_dir():
-        store = FileStore(path, kind)
-    elif (path / INDEX).exists():
-        store = FolderStore(path, kind)
-    else:
-        store = FileStore(_alone(path), kind)
+    if path.is_dir() and not (path / INDEX).exists():
+        path = _only_store(path)
+    store = RecordStore(path, kind)
     len(store)  # opens it, so that what is wrong is said here
     return store
 
 
-def _alone(folder: Path) -> Path:
+def _only_store(folder: Path) -> Path:
     files = sorted(file for file in folder.iterdir() if file.suffix in (".lmdb", ".h5"))
     if len(files) != 1:
         raise CorruptError(
@@ -112,147 +143,106 @@ def _alone(folder: Path) -> Path:
     return files[0]
 
 
-class FileStore(Generic[R]):
-    """One shard's store; see RecordStore."""
+Place: TypeAlias = tuple[int, int]
+"""Number of a file, and row in it."""
 
-    def __init__(self, path: Path, kind: Kind[R]) -> None:
-        self.path = path
-        self.kind = kind
-        self._file = PerProcess(lambda: _open_kind(path, kind))
 
-    @property
+class _Files(Protocol):
+    """What one process has open of a store."""
+
+    def meta(self) -> dict[str, Any]: ...
+
+    def count(self) -> int: ...
+
+    def file(self, number: int) -> StoreFile: ...
+
+    def find(self, key: str) -> Place | None: ...
+
+    def __len__(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class _Alone:
+    """One file, which knows its keys itself."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._file = _open_kind(path, kind)
+
     def meta(self) -> dict[str, Any]:
-        return _public(self._file.get().meta, self.path)
+        return _public(self._file.meta, self._file.path)
 
-    def __getitem__(self, key: str) -> R:
-        file = self._file.get()
-        row = file.find(key)
-        arrays = None if row is None else file.read(key, row)
-        if arrays is None:
-            raise KeyError(key)
-        return self.kind.decode(arrays)
-
-    def read_many(self, keys: Sequence[str]) -> list[R]:
-        found = {key: self[key] for key in sorted(set(keys))}
-        return [found[key] for key in keys]
-
-    def keys(self) -> Iterator[str]:
-        return self._file.get().keys()
-
-    def __iter__(self) -> Iterator[str]:
-        return self.keys()
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._file.get().find(key) is not None
-
-    def __len__(self) -> int:
-        return len(self._file.get())
-
-    def __reduce__(self) -> tuple[type[FileStore[R]], tuple[Path, Kind[R]]]:
-        return type(self), (self.path, self.kind)
-
-
-class FolderStore(Generic[R]):
-    """A whole artifact's stores behind its key index; see RecordStore."""
-
-    def __init__(self, path: Path, kind: Kind[R]) -> None:
-        self.path = path
-        self.kind = kind
-        self._open = PerProcess(lambda: _Folder(path, kind))
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        index = self._open.get().index
-        return _public(index.meta, Path(index.file(0))) if index.meta else {}
-
-    def __getitem__(self, key: str) -> R:
-        return self.read_many([key])[0]
-
-    def read_many(self, keys: Sequence[str]) -> list[R]:
-        folder = self._open.get()
-        places = []
-        for key in keys:
-            place = folder.index.find(key)
-            if place is None:
-                raise KeyError(key)
-            places.append((place, key))
-        found = {key: folder.read(place, key) for place, key in sorted(set(places))}
-        return [found[key] for key in keys]
-
-    def keys(self) -> Iterator[str]:
-        folder = self._open.get()
-        for number in range(len(folder.index.files)):
-            yield from folder.file(number).keys()
-
-    def __iter__(self) -> Iterator[str]:
-        return self.keys()
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._open.get().index.find(key) is not None
-
-    def __len__(self) -> int:
-        return len(self._open.get().index)
-
-    def __reduce__(self) -> tuple[type[FolderStore[R]], tuple[Path, Kind[R]]]:
-        return type(self), (self.path, self.kind)
-
-
-class _Folder(Generic[R]):
-    """The index and the files that one process has open, the least recently used closed beyond a limit."""
-
-    def __init__(self, path: Path, kind: Kind[R]) -> None:
-        self.path = path
-        self.kind = kind
-        self.index = Index(path / INDEX)
-        self._files: OrderedDict[int, StoreFile] = OrderedDict()
-        self._lock = threading.Lock()
-        self._limit = max(8, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+    def count(self) -> int:
+        return 1
 
     def file(self, number: int) -> StoreFile:
-        """The open store of one shard.
+        return self._file
 
-        Raises:
-            CorruptError: missing or damaged.
-        """
-        with self._lock:
-            file = self._files.get(number)
-            if file is None:
-                file = self._files[number] = _open_kind(self.path / self.index.file(number), self.kind)
-            self._files.move_to_end(number)
-            if len(self._files) > self._limit:
-                # Dropped, not closed: another thread may be reading from it; the last reference closes it.
-                self._files.popitem(last=False)
-            return file
+    def find(self, key: str) -> Place | None:
+        row = self._file.find(key)
+        return None if row is None else (0, row)
 
-    def read(self, place: tuple[int, int], key: str) -> R:
-        """The record at a place that the index names.
-
-        Raises:
-            CorruptError: another one lies there, or it is damaged.
-        """
-        number, row = place
-        arrays = self.file(number).read(key, row)
-        if arrays is None:
-            raise CorruptError(
-                f"{self.path / self.index.file(number)} does not hold '{key}' where {INDEX} says",
-                "index and stores are not of one run; a run rebuilds them",
-            )
-        return self.kind.decode(arrays)
+    def __len__(self) -> int:
+        return len(self._file)
 
     def close(self) -> None:
-        """Close everything: for a child process that inherited it."""
-        self.index.close()
-        for file in self._files.values():
+        self._file.close()
+
+
+class _Folder:
+    """The index and the files open, the least recently used dropped beyond a limit."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._path = path
+        self._kind = kind
+        self._index = Index(path / INDEX)
+        self._open: OrderedDict[int, StoreFile] = OrderedDict()
+        self._limit = max(8, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+        self._lock = threading.Lock()
+
+    def meta(self) -> dict[str, Any]:
+        return _public(self._index.meta, Path(self._index.file(0))) if self.count() else {}
+
+    def count(self) -> int:
+        return self._index.file_count
+
+    def file(self, number: int) -> StoreFile:
+        with self._lock:
+            file = self._open.get(number)
+            if file is None:
+                file = self._open[number] = _open_kind(self._path / self._index.file(number), self._kind)
+            self._open.move_to_end(number)
+            if len(self._open) > self._limit:
+                # Dropped, not closed: another thread may be reading from it; the last reference closes it.
+                self._open.popitem(last=False)
+            return file
+
+    def find(self, key: str) -> Place | None:
+        return self._index.find(key)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def close(self) -> None:
+        self._index.close()
+        for file in self._open.values():
             file.close()
-        self._files.clear()
+        self._open.clear()
+
+
+def _place(files: _Files, key: str) -> Place:
+    place = files.find(key)
+    if place is None:
+        raise KeyError(key)
+    return place
 
 
 def _public(meta: dict[str, Any], path: Path) -> dict[str, Any]:
     return {**meta["about"], "format": "lmdb" if path.suffix == ".lmdb" else "hdf5"}
 
 
-def _open_kind(path: Path, kind: Kind[Any]) -> StoreFile:
+def _open_kind(path: Path, kind: str) -> StoreFile:
     file = open_file(path)
-    if file.layout.kind != kind.name:
-        raise DataError(f"{path} holds {file.layout.kind}, not {kind.name}")
+    if file.layout.kind != kind:
+        raise DataError(f"{path} holds {file.layout.kind}, not {kind}")
     return file

@@ -90,6 +90,10 @@ class StoreFile(ABC):
         """
 
     @abstractmethod
+    def _extent(self, row: int) -> tuple[int, int]:
+        """Begin and size of the bytes that make up most of a record."""
+
+    @abstractmethod
     def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
         """Copy the record in `row`; its arrays and the crc32 that they should have.
 
@@ -107,6 +111,11 @@ class StoreFile(ABC):
     def find(self, key: str) -> int | None:
         """The row of a record, for `read`; None where there is none."""
         return self._table.find(key.encode("utf-8", "surrogatepass"))
+
+    def prefetch(self, row: int) -> None:
+        """Have a record read ahead, which many at once are faster than one by one."""
+        if 0 <= row < len(self):
+            self._ranges.prefetch(*self._extent(row))
 
     def read(self, key: str, row: int) -> Arrays | None:
         """The record, copied; None where `row` is not that of `key`.
