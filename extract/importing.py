@@ -14,7 +14,7 @@ from extract.formats.keys import KeyRule
 from pipeline.artifacts import Artifact, ShardRecord
 from pipeline.stage import Inputs, Output, Params, Shard, Stage, unkeyed
 from pipeline.stats import Stats
-from store.errors import DataError
+from store.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from extract.formats.base import Entry
@@ -190,6 +190,8 @@ class ImportRegions(Stage[ImportRegionsParams]):
     def _source(self) -> Source:
         source = find_source(self.params.path, self.params.format)
         params = self.params
+        if source.format != "oscar" and (params.labels or params.hw):
+            raise ConfigError(f"{source.path.name} is {source.format}: labels and hw are tables of Oscar's")
         return replace(
             source,
             labels=params.labels or source.labels,

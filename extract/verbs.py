@@ -107,11 +107,7 @@ def _stage(**params: Any) -> ImportRegions:
     from pipeline.validate import validate
 
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in params.items()}
-    words = {
-        name: f"--{'.'.join(('as', 'output')) if name == 'path' else name.replace('_', '-')}"
-        for name in plain
-    }
-    typed = validate(ImportRegionsParams, plain, lambda at: words.get(at[0], at[0]) if at else "import")
+    typed = validate(ImportRegionsParams, plain, lambda at: f"--{'.'.join(at)}".replace("_", "-"))
     return ImportRegions(typed)
 
 

@@ -42,12 +42,12 @@ class OscarWriter:
         if details.get("hw", True) and not alone:
             self._paths["hw"] = path.with_name(f"{stem}.hw.tsv")
         self._open = contextlib.ExitStack()
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, Table] = {}
 
     def __enter__(self) -> OscarWriter:
         with contextlib.ExitStack() as opened:
             for role, path in self._paths.items():
-                self._tables[role] = opened.enter_context(_Table(path, self._newline))
+                self._tables[role] = opened.enter_context(Table(path, self._newline))
             self._open = opened.pop_all()
         return self
 
@@ -103,7 +103,7 @@ class OscarWriter:
         return json.dumps({"objects": objects, "relations": None, "image_h": height, "image_w": width})
 
 
-class _Table:
+class Table:
     """One TSV and its line index, which counts bytes."""
 
     def __init__(self, path: Path, newline: str) -> None:
@@ -114,7 +114,7 @@ class _Table:
         self._file: BinaryIO
         self._index: BinaryIO
 
-    def __enter__(self) -> _Table:
+    def __enter__(self) -> Table:
         with contextlib.ExitStack() as opened:
             self._file, self._index = (
                 opened.enter_context(opened.enter_context(staged(path)).open("xb"))

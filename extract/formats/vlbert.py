@@ -28,7 +28,7 @@ from extract.formats.base import (
     probe,
 )
 from extract.formats.files import FileTarget, read_files
-from extract.formats.names import with_background
+from extract.formats.names import BACKGROUND, with_background
 from store.records import Regions
 
 ENDING = ".json"
@@ -67,6 +67,7 @@ class VlBertWriter:
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         self._target = FileTarget(path)
+        self._has_background = next(iter(about.get("classes") or ()), BACKGROUND) == BACKGROUND
 
     def __enter__(self) -> VlBertWriter:
         self._target.__enter__()
@@ -89,9 +90,16 @@ class VlBertWriter:
             "boxes": encoded(regions.boxes, "<f4"),
         }
         if regions.posteriors is not None:
-            row["classes"] = encoded(regions.posteriors, "<f4")
+            row["classes"] = encoded(self._posteriors(regions.posteriors), "<f4")
         row["features"] = encoded(regions.features, "<f4")
         self._target.put(f"{image_id}{ENDING}", json.dumps(row).encode())
+
+    def _posteriors(self, posteriors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """With the background first, which gets what the classes leave."""
+        if self._has_background:
+            return posteriors
+        wide = posteriors.astype("<f4")
+        return np.concatenate([np.clip(1 - wide.sum(axis=1, keepdims=True), 0, 1), wide], axis=1)
 
 
 def _parse(data: bytes, empty: Entry) -> Entry:
