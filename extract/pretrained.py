@@ -1,83 +1,96 @@
-"""The stage that takes a published detector instead of training one."""
+"""The stage that takes a detector of others instead of training one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
-
+from extract.detectors.signature import Signature
 from extract.recipes import find_recipe
 from pipeline.stage import Inputs, Output, Params, Shard, Stage, unkeyed
 from pipeline.stats import Stats
-from store.errors import UserError
+
+Architecture = Literal[
+    "vg_resnet101_c4",
+    "vg_resnext152_c4",
+    "detectron2",
+    "torchscript",
+    "fasterrcnn_resnet50_fpn_v2",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+]
+
+RECIPES: Mapping[str, str] = {
+    "vg_resnet101_c4": "butd-36",
+    "vg_resnext152_c4": "vinvl",
+    "detectron2": "",
+    "torchscript": "vinvl",
+}
+"""The recipe whose preprocessing an architecture's weights were trained with; detectron2's configurations say
+themselves, and the others are torchvision's."""
 
 
 class PretrainedDetectorParams(Params):
     """Which detector."""
 
-    architecture: Literal[
-        "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_fpn"
-    ] = "fasterrcnn_resnet50_fpn_v2"
-    """A model of torchvision.models.detection."""
+    architecture: Architecture = "fasterrcnn_resnet50_fpn_v2"
+    """Bottom-up attention's or VinVL's C4, detectron2's by `config`, a TorchScript archive by `signature`, or
+    a model of torchvision.models.detection."""
+    file: str = unkeyed("")
+    """The weights: a .pth or .safetensors, of torchscript a .pt. The content enters the key. Of torchvision's
+    models it may be left out, and is fetched."""
     weights: str = "COCO_V1"
     """torchvision's name of the weights. With `file`, they only say what the classes are called."""
-    file: str = unkeyed("")
-    """Read the weights from this .pth or .safetensors, and download nothing. The content enters the key."""
-    recipe: str = Field(default="torchvision")
-    """Extraction recipe whose preprocessing the weights were trained with."""
+    recipe: str = ""
+    """Extraction recipe whose preprocessing the weights were trained with; empty: the architecture's own."""
+    classes: str = unkeyed("")
+    """Names of the classes: one a line, or VinVL's JSON; without, they are numbers. The content enters the
+    key."""
+    attributes: str = unkeyed("")
+    """Names of the attributes, likewise."""
+    shape: dict[str, Any] = {}
+    """Of the C4 detectors: fields of extract/detectors/c4_shape.py that differ from the published ones."""
+    config: str = unkeyed("")
+    """Of detectron2: a YAML file, or a name of its model zoo. The content enters the key, that of the files
+    it builds on as well."""
+    options: list[Any] = []
+    """Of detectron2: options that differ from the configuration: name, value, name, value ..."""
+    signature: Signature = Signature()
+    """Of torchscript: what the module returns."""
 
 
 class PretrainedDetector(Stage[PretrainedDetectorParams]):
-    """Fetch torchvision's weights, or read them from a file.
+    """Read the weights of a published detector, and see that each tensor fits.
 
-    Writes `detector.safetensors` and `detector.json`, which extract/detectors/load.py opens like those of a
-    detector trained here. torchvision checks a download against the digest in its name.
+    Writes `detector.json` and `detector.safetensors`, or `detector.pt` of torchscript, which
+    extract/detectors/load.py opens like those of a detector trained here. torchvision's weights are fetched
+    where no file is given, and checked against the digest in their name.
     """
 
+    version = 2
     Params = PretrainedDetectorParams
     inputs: ClassVar[Mapping[str, str]] = {}
     unit = "tensors"
 
     def shards(self, inputs: Inputs) -> Iterator[Shard]:
         """One; nothing is fetched before it runs."""
-        preprocessing = find_recipe(self.params.recipe).preprocessing
-        uses = {"weights": inputs.digest(Path(self.params.file).absolute())} if self.params.file else {}
-        yield Shard(name="detector", uses=uses, args={"preprocessing": preprocessing.model_dump(mode="json")})
+        from extract.detectors.detectron2_files import config_files
+
+        params = self.params
+        named = {"weights": params.file, "classes": params.classes, "attributes": params.attributes}
+        files = {name: Path(file) for name, file in named.items() if file}
+        if params.architecture == "detectron2" and params.config:
+            files |= {f"config {i}": file for i, file in enumerate(config_files(params.config))}
+        recipe = params.recipe or RECIPES.get(params.architecture, "torchvision")
+        args = {
+            "preprocessing": find_recipe(recipe).preprocessing.model_dump(mode="json") if recipe else None
+        }
+        uses = {name: inputs.digest(file.absolute()) for name, file in files.items()}
+        yield Shard(name="detector", uses=uses, args=args)
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Get the weights, see that they fit the architecture, write them."""
-        from extract.detectors.load import write_detector
-        from extract.detectors.torchvision import TorchvisionDetector
-        from extract.weights import download, published, read
+        from extract.detectors.foreign import import_detector
 
-        architecture, file = self.params.architecture, self.params.file
-        weights = published(architecture, self.params.weights)
-        tensors = read(Path(file)) if file else download(weights)
-        categories: list[str] = weights.meta["categories"]
-        detector = TorchvisionDetector(architecture, categories)
-        try:
-            detector.model.load_state_dict(tensors)
-        except RuntimeError as error:  # lists missing, unexpected and mismatched keys alike
-            raise UserError(
-                f"{file or weights.url}: not the weights of {architecture} with {len(categories)} classes: "
-                + " ".join(str(error).split()),
-                "name the architecture that the weights belong to",
-            ) from error
-        write_detector(
-            out.path(""),
-            {
-                "kind": "torchvision",
-                "architecture": architecture,
-                "categories": list(categories),
-                "classes": list(detector.classes),
-                "attributes": list(detector.attributes),
-                "preprocessing": shard.args["preprocessing"],
-                "weights": self.params.weights,
-            },
-            detector.model.state_dict(),
-        )
-        stats = Stats(n_in=len(tensors), n_ok=len(tensors))
-        stats.totals["parameters"] = sum(p.numel() for p in detector.parameters())
-        return stats
+        return import_detector(self.params, shard.args["preprocessing"], out.path(""))

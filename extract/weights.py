@@ -49,7 +49,9 @@ def download(weights: WeightsEnum) -> Tensors:
 
 
 def read(file: Path) -> Tensors:
-    """Tensors of a .pth or .safetensors; a training state with an entry `model` gives that.
+    """Tensors of a .safetensors, or of a .pth that holds them alone or under `model` or `state_dict`.
+
+    The prefix `module.`, which data-parallel training leaves, is taken off.
 
     Raises:
         UserError: it is neither, or holds other things than tensors.
@@ -60,6 +62,11 @@ def read(file: Path) -> Tensors:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if file.suffix == ".pkl":
+        raise UserError(
+            f"{file}: a pickle may run code when it is opened, so it is not",
+            "where you trust it, convert it once: torch.save a dictionary of its tensors as a .pth",
+        )
     try:
         found: Any = (
             load_file(file)
@@ -71,8 +78,9 @@ def read(file: Path) -> Tensors:
             f"{file}: cannot be read as weights: {' '.join(str(error).split())}",
             "give a .safetensors, or a .pth that holds nothing but a state_dict",
         ) from error
-    if isinstance(found, dict) and isinstance(found.get("model"), dict):
-        found = found["model"]
+    for wrapper in ("model", "state_dict"):
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise UserError(f"{file}: holds other things than tensors by name", "save model.state_dict()")
-    return found
+    return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}

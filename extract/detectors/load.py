@@ -1,11 +1,13 @@
-"""Open a detector that a stage made."""
+"""Write a detector, and open one that a stage wrote."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from extract.architecture import Architecture
 from extract.detectors.base import Detector
@@ -13,11 +15,16 @@ from extract.recipes import Preprocessing
 from store.atomic import canonical_json
 from store.errors import CorruptError, UserError
 
+if TYPE_CHECKING:
+    from torch import nn
+
 FORMAT = 1
 NAME = "detector"
 
+About = Mapping[str, Any]
 
-def write_detector(stem: Path, about: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+
+def write_detector(stem: Path, about: About, tensors: Mapping[str, Any]) -> None:
     """Write `<stem>.safetensors` and `<stem>.json`.
 
     Args:
@@ -26,6 +33,11 @@ def write_detector(stem: Path, about: Mapping[str, Any], tensors: Mapping[str, A
     from safetensors.torch import save_file
 
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, f"{stem}.safetensors")
+    write_description(stem, about)
+
+
+def write_description(stem: Path, about: About) -> None:
+    """Write `<stem>.json` alone."""
     stem.with_name(f"{stem.name}.json").write_bytes(canonical_json({"format": FORMAT, **about}))
 
 
@@ -38,7 +50,7 @@ def load_detector(folder: Path, preprocessing: Preprocessing | None = None) -> D
 
     Raises:
         CorruptError: files missing or not a detector's.
-        UserError: `preprocessing` does not fit.
+        UserError: `preprocessing` does not fit, or the detector needs a package that is not installed.
     """
     file = folder / f"{NAME}.json"
     try:
@@ -48,47 +60,95 @@ def load_detector(folder: Path, preprocessing: Preprocessing | None = None) -> D
     except (OSError, ValueError, KeyError) as error:
         raise CorruptError(f"{file} describes no detector: {error}", "run the stage that makes it") from error
     if preprocessing is not None:
-        for name in ("channels", "mean", "std"):
-            asked, right = getattr(preprocessing, name), getattr(trained, name)
-            if asked != right:
-                raise UserError(
-                    f"{file}: trained on images with {name} {right}, but the recipe gives {asked}",
-                    "take the recipe that the detector was trained with",
-                )
-    if kind == "compact":
-        return _compact(folder, about)
-    if kind == "torchvision":
-        return _torchvision(folder, about)
-    raise CorruptError(f"{file}: no detector of the kind '{kind}' is known", "update Babelscene")
+        _check(preprocessing, trained, file)
+    if kind not in OPENERS:
+        raise CorruptError(f"{file}: no detector of the kind '{kind}' is known", "update Babelscene")
+    try:
+        return OPENERS[kind](folder, about)
+    except (KeyError, ValidationError) as error:
+        raise CorruptError(f"{file} describes no detector of the kind '{kind}': {error}") from error
 
 
-def _compact(folder: Path, about: Mapping[str, Any]) -> Detector:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _check(preprocessing: Preprocessing, trained: Preprocessing, file: Path) -> None:
+    for name in ("channels", "mean", "std"):
+        asked, right = getattr(preprocessing, name), getattr(trained, name)
+        if asked != right:
+            raise UserError(
+                f"{file}: trained on images with {name} {right}, but the recipe gives {asked}",
+                "take the recipe that the detector was trained with",
+            )
 
+
+def _compact(folder: Path, about: About) -> Detector:
     from extract.detectors.compact import CompactDetector
 
-    model = CompactDetector(
-        Architecture.model_validate(about["architecture"]), about["classes"], about["attributes"]
-    )
-    try:
-        model.load_state_dict(load_file(folder / f"{NAME}.safetensors"))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise CorruptError(f"{folder / NAME}.safetensors does not fit its JSON: {error}") from error
-    return model.eval()
+    shape = Architecture.model_validate(about["architecture"])
+    detector = CompactDetector(shape, about["classes"], about["attributes"])
+    _fill(detector, folder)
+    return detector.eval()
 
 
-def _torchvision(folder: Path, about: Mapping[str, Any]) -> Detector:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def _torchvision(folder: Path, about: About) -> Detector:
     from extract.detectors.torchvision import NAMES, TorchvisionDetector
 
     if about["architecture"] not in NAMES:
         raise CorruptError(f"{folder / NAME}.json: no architecture '{about['architecture']}' is known")
     detector = TorchvisionDetector(about["architecture"], about["categories"])
+    _fill(detector.model, folder)
+    return detector.eval()
+
+
+def _c4(folder: Path, about: About) -> Detector:
+    from extract.detectors.c4 import C4Detector
+    from extract.detectors.c4_shape import C4Shape
+
+    shape = C4Shape.model_validate(about["shape"])
+    detector = C4Detector(shape, about["classes"], about["attributes"])
+    _fill(detector, folder)
+    return detector.eval()
+
+
+def _detectron2(folder: Path, about: About) -> Detector:
+    from extract.detectors.detectron2_files import require_detectron2
+
+    require_detectron2()
+    from extract.detectors.detectron2 import Detectron2Detector, configuration
+
+    detector = Detectron2Detector(configuration(about["config"]), about["classes"], about["attributes"])
+    _fill(detector.model, folder)
+    return detector.eval()
+
+
+def _torchscript(folder: Path, about: About) -> Detector:
+    from extract.detectors.signature import Signature
+    from extract.detectors.torchscript import TorchScriptDetector, open_module
+
+    signature = Signature.model_validate(about["signature"])
+    file = folder / f"{NAME}.pt"
+    return TorchScriptDetector(
+        open_module(file), signature, about["classes"], about["attributes"], str(file)
+    ).eval()
+
+
+OPENERS: Mapping[str, Callable[[Path, About], Detector]] = {
+    "compact": _compact,
+    "torchvision": _torchvision,
+    "c4": _c4,
+    "detectron2": _detectron2,
+    "torchscript": _torchscript,
+}
+
+
+def _fill(model: nn.Module, folder: Path) -> None:
+    """Load the weights of an artifact.
+
+    Raises:
+        CorruptError: they are not those that its JSON describes.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
-        detector.model.load_state_dict(load_file(folder / f"{NAME}.safetensors"))
+        model.load_state_dict(load_file(folder / f"{NAME}.safetensors"))
     except (OSError, RuntimeError, SafetensorError) as error:
         raise CorruptError(f"{folder / NAME}.safetensors does not fit its JSON: {error}") from error
-    return detector.eval()
