@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
@@ -182,6 +182,10 @@ class Recipe(Block):
     """A training run."""
 
     family: Literal["mvptr"] = "mvptr"
+    task: str = "pretraining"
+    """What is trained: a module of train/tasks."""
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+    """Of the task; train/tasks/__init__.py names their type."""
     model: ModelSizes = ModelSizes()
     lengths: Lengths = Lengths()
     objectives: Objectives = Objectives()

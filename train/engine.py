@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch
 from train.config import Recipe
-from train.order import Cut
+from train.loader import Batches
 from train.schedule import factor
+from train.task import Stream
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -42,6 +42,24 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
+class Summed(nn.Module):
+    """The losses of every stream and their weighted sum: one forward, hence one backward, for all of them."""
+
+    def __init__(self, model: nn.Module, streams: Sequence[Stream]) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = {stream.name: stream.weight for stream in streams}
+
+    def forward(self, batches: Batches) -> dict[str, Tensor]:
+        """Losses by name, `<stream>/<loss>` where there are several streams, and `total`."""
+        found = {name: self.model(batch) for name, batch in batches.items()}
+        total = torch.stack([self.weights[name] * losses["total"] for name, losses in found.items()]).sum()
+        if len(found) == 1:
+            return {**next(iter(found.values())), "total": total}
+        named = {f"{name}/{loss}": value for name, losses in found.items() for loss, value in losses.items()}
+        return {**named, "total": total}
+
+
 class Engine:
     """A model under DeepSpeed with AdamW, in float32 (or computing in bfloat16), at any ZeRO stage.
 
@@ -49,14 +67,18 @@ class Engine:
 
     Args:
         model: whose forward maps a batch to losses with a `total`.
-        cut: how many micro batches make a step.
+        streams: whose batches it will see.
+        ranks: processes that share each step.
         device: `cpu` or `cuda:N`.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, cut: Cut, device: str) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, streams: Sequence[Stream], ranks: int, device: str
+    ) -> None:
         deepspeed = _import_deepspeed()
         self.recipe = recipe
         self.device = device
+        self._model = model
         self._names = {name: p for name, p in model.named_parameters() if p.requires_grad}
         settings = recipe.optimiser
         optimiser = torch.optim.AdamW(
@@ -64,13 +86,13 @@ class Engine:
         )
         self._stage = recipe.run.zero_stage
         self._engine, *_ = deepspeed.initialize(
-            model=model.to(device),
+            model=Summed(model, streams).to(device),
             optimizer=optimiser,
             dist_init_required=False,
             config={
-                "train_batch_size": cut.batch,
-                "train_micro_batch_size_per_gpu": cut.micro,
-                "gradient_accumulation_steps": cut.accumulation,
+                "train_batch_size": ranks * recipe.data.accumulation,  # only their ratios mean anything
+                "train_micro_batch_size_per_gpu": 1,
+                "gradient_accumulation_steps": recipe.data.accumulation,
                 "gradient_clipping": settings.clip,
                 "zero_optimization": {"stage": self._stage, "reduce_bucket_size": self._bucket()},
                 "zero_allow_untested_optimizer": True,
@@ -79,8 +101,8 @@ class Engine:
         )
         self._make_moments()
 
-    def step(self, step: int, batches: Sequence[Batch]) -> dict[str, Tensor]:
-        """Train on one micro batch after another, then update once.
+    def step(self, step: int, batches: Sequence[Batches]) -> dict[str, Tensor]:
+        """Train on the micro batches one after another, then update once.
 
         One backward per micro batch, of the one summed loss: DeepSpeed keeps only the last of several.
 
@@ -95,7 +117,7 @@ class Engine:
         summed: dict[str, Tensor] = {}
         for batch in batches:
             with self._precision():
-                losses = self._engine(batch.to(self.device))
+                losses = self._engine({name: each.to(self.device) for name, each in batch.items()})
             self._engine.backward(losses["total"])
             norm = None if self._stage else self._gradient_norm()
             self._engine.step()
@@ -118,7 +140,7 @@ class Engine:
     def parameters(self) -> dict[str, Tensor]:
         """Every parameter, whole, on the CPU. All ranks call it together."""
         deepspeed = _import_deepspeed()
-        model = self._engine.module
+        model = self._model
         if self._stage < 3:
             return {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
         whole = {}

@@ -1,11 +1,10 @@
-"""What a rank opens before it trains: vocabulary, regions, captions, phrases."""
+"""What a rank opens before it trains on captioned images: vocabulary, regions, captions, phrases."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from store.concepts import ConceptVocabulary
 from store.errors import DataError
@@ -20,7 +19,7 @@ from train.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that the loop reads besides its recipe."""
+    """A job's inputs, opened and joined."""
 
     vocabulary: Vocabulary
     data: Data
@@ -28,14 +27,6 @@ class Prepared:
     attributes: tuple[str, ...]
     languages: tuple[str, ...]
     uses_phrases: bool
-
-    def counts(self) -> dict[str, Any]:
-        """Samples that are trained on, those left out with their reasons, and languages."""
-        return {
-            "usable": len(self.data),
-            "unusable": self.data.unusable,
-            "languages": list(self.languages),
-        }
 
 
 class RegionStores:
@@ -66,7 +57,7 @@ class RegionStores:
         return any(key in store for store in self._stores)
 
 
-def prepare(job: Job, recipe: Recipe) -> Prepared:
+def open_inputs(job: Job, recipe: Recipe) -> Prepared:
     """Open a job's inputs.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Job:
         logs: TensorBoard and what ranks print.
         run: digest of everything that shapes the result; guards checkpoints.
         ranks: processes.
+        extra: what only the task reads, as plain JSON: files of questions, a model to start from.
     """
 
     recipe: dict[str, Any]
@@ -39,6 +40,7 @@ class Job:
     logs: str
     run: str
     ranks: int = 1
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write as JSON."""

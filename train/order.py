@@ -26,15 +26,17 @@ class Order:
     Attributes:
         seed: of the run.
         rows: samples in the data.
+        stream: tells apart the streams of a run.
     """
 
     seed: int
     rows: int
+    stream: str = ""
 
     def place(self, position: int) -> Place:
         """The place at a position, counted from the start of the run."""
         epoch, within = divmod(position, self.rows)
-        return Place(epoch, int(_permutation(self.seed, epoch, self.rows)[within]))
+        return Place(epoch, int(_permutation(self.seed, epoch, self.rows, self.stream)[within]))
 
     def places(self, start: int, stop: int) -> list[Place]:
         """The places of a range of positions, which may cross the end of an epoch."""
@@ -70,6 +72,6 @@ class Cut:
         return start, start + self.micro
 
 
-@lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
-    return generator(seed, epoch, "order").permutation(rows)
+@lru_cache(maxsize=16)
+def _permutation(seed: int, epoch: int, rows: int, stream: str) -> NDArray[np.int64]:
+    return generator(seed, epoch, "order", *filter(None, [stream])).permutation(rows)

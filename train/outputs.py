@@ -13,7 +13,6 @@ from torch import Tensor
 from store.atomic import sha256_file, write_json
 from store.tables import write_table
 from train.config import Recipe
-from train.inputs import Prepared
 from train.job import Job
 from train.recipe import keyed
 
@@ -24,12 +23,17 @@ FORMAT = 1
 def write_model(
     job: Job,
     recipe: Recipe,
-    inputs: Prepared,
+    about: Mapping[str, Any],
     parameters: Mapping[str, Tensor],
     columns: Sequence[str],
     history: Sequence[Sequence[float]],
 ) -> None:
-    """Write `.safetensors`, `.json`, `.tokenizer.json` and `.losses.parquet`; equal runs make equal bytes."""
+    """Write `.safetensors`, `.json`, `.tokenizer.json` and `.losses.parquet`; equal runs make equal bytes.
+
+    Args:
+        about: what the task says of its model.
+        columns: names of the figures in `history`, one row per optimiser step.
+    """
     output = Path(job.output)
     save_file(dict(parameters), output.with_name(f"{output.name}.safetensors"))
     tokenizer = output.with_name(f"{output.name}.tokenizer.json")
@@ -40,12 +44,7 @@ def write_model(
             "format": FORMAT,
             "recipe": keyed(recipe),
             "ranks": job.ranks,
-            "region_dim": inputs.data.region_dim,
-            "classes": list(inputs.classes),
-            "attributes": list(inputs.attributes),
-            "languages": list(inputs.languages),
-            "uses_phrases": inputs.uses_phrases,
-            "concepts": [list(concept) for concept in inputs.vocabulary.concepts],
+            **about,
             "tokenizer_sha256": sha256_file(tokenizer),
             "parameters": sum(tensor.numel() for tensor in parameters.values()),
         },

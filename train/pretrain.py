@@ -56,7 +56,7 @@ class Pretrain(Stage[PretrainParams]):
     `model.losses.parquet`; `train.models.api.load_model` opens the folder. TensorBoard curves go to the logs.
     """
 
-    version = 1
+    version = 2
     Params = PretrainParams
     inputs: ClassVar[Mapping[str, str]] = {
         "shards*": "samples with captions",

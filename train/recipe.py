@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from store.errors import ConfigError, did_you_mean
-from train.config import Recipe
+from train.config import Block, Recipe
+from train.tasks import SETTINGS
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -56,7 +57,7 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     try:
         recipe = Recipe.model_validate(plain)
     except ValidationError as error:
-        raise ConfigError(*_explain(file, error)) from None
+        raise ConfigError(*_explain(str(file), error, Recipe)) from None
     return check(recipe, str(file))
 
 
@@ -66,6 +67,7 @@ def check(recipe: Recipe, where: str) -> Recipe:
     Raises:
         ConfigError: naming both settings and the remedy.
     """
+    task_settings(recipe, where)
     sizes, data = recipe.model, recipe.data
     if sizes.hidden % sizes.heads:
         raise ConfigError(f"{where}: model.hidden {sizes.hidden} is no multiple of model.heads {sizes.heads}")
@@ -91,6 +93,20 @@ def check(recipe: Recipe, where: str) -> Recipe:
     return recipe
 
 
+def task_settings(recipe: Recipe, where: str = "recipe") -> Block:
+    """The recipe's block `settings` as its task declares it.
+
+    Raises:
+        ConfigError: no such task, an unknown key, a value that cannot be meant.
+    """
+    if recipe.task not in SETTINGS:
+        raise ConfigError(f"{where}: no task '{recipe.task}'", did_you_mean(recipe.task, SETTINGS))
+    try:
+        return SETTINGS[recipe.task].model_validate(dict(recipe.settings))
+    except ValidationError as error:
+        raise ConfigError(*_explain(f"{where}: settings", error, SETTINGS[recipe.task])) from None
+
+
 def _put(plain: dict[str, Any], dotted: str, value: Any) -> None:
     *blocks, last = dotted.split(".")
     for block in blocks:
@@ -101,13 +117,12 @@ def _put(plain: dict[str, Any], dotted: str, value: Any) -> None:
     plain[last] = value
 
 
-def _explain(file: Path, error: ValidationError) -> tuple[str, str]:
+def _explain(file: str, error: ValidationError, block: Any) -> tuple[str, str]:
     """The first fault as (what, hint)."""
     first = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     if first["type"] != "extra_forbidden":
         return f"{file}: {'.'.join(where)}: {first['msg']} (got {first['input']!r})", ""
-    block: Any = Recipe
     for part in where[:-1]:
         block = block.model_fields[part].annotation
     return f"{file}: unknown key '{'.'.join(where)}'", did_you_mean(where[-1], block.model_fields)

@@ -17,12 +17,10 @@ from train.checkpoint import Checkpoint
 from train.config import Recipe
 from train.draws import seed64
 from train.engine import Engine
-from train.inputs import Prepared, prepare
 from train.job import Job
 from train.loader import Loader
-from train.models.build import build_model
-from train.order import Cut
 from train.outputs import Board, write_model
+from train.task import Task, open_task
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -37,21 +35,21 @@ def train(job: Job, rank: int, ranks: int, device: str, report: Report) -> None:
         DataError: the data cannot be trained on, or a loss is not finite.
     """
     recipe = Recipe.model_validate(job.recipe)
-    inputs = prepare(job, recipe)
-    cut = Cut(recipe.data.batch, ranks, recipe.data.accumulation)
-    loader = Loader(inputs.data, cut, rank)
+    task = open_task(job, recipe)
+    accumulation = recipe.data.accumulation
+    loader = Loader(task.streams, recipe.run.seed, rank=rank, ranks=ranks, accumulation=accumulation)
     torch.manual_seed(seed64(recipe.run.seed, "parameters"))
-    model = build_model(recipe, inputs.vocabulary, inputs.data.region_dim)
+    model = task.build_model()
     folder = Path(job.scratch) / "checkpoints"
     found = checkpoint.latest(folder, job.run)
     if found is not None:
         model.load_state_dict(dict(found.parameters))
-    engine = Engine(model, recipe, cut, device)
+    engine = Engine(model, recipe, task.streams, ranks, device)
     if found is not None:
         engine.load_moments(found.moments, found.step)
     if rank == 0:
         checkpoint.sweep(folder)
-    loop = Loop(job, recipe, inputs, loader, engine, rank, ranks, report, folder)
+    loop = Loop(job, recipe, task, loader, engine, rank, ranks, report, folder)
     loop.run(found)
 
 
@@ -61,7 +59,7 @@ class Loop:
 
     job: Job
     recipe: Recipe
-    inputs: Prepared
+    task: Task
     loader: Loader
     engine: Engine
     rank: int
@@ -93,9 +91,11 @@ class Loop:
                 self._save(done)
         parameters = self.engine.parameters()
         if self.rank == 0:
-            write_model(self.job, self.recipe, self.inputs, parameters, self._columns, self._history)
+            write_model(self.job, self.recipe, self.task.about(), parameters, self._columns, self._history)
             seconds = {"train": time.perf_counter() - began, "data_wait": self.loader.waited}
-            self.report({"done": {"steps": run.steps - start, "seconds": seconds, **self.inputs.counts()}})
+            examples = self.task.streams[0].examples
+            counts = {"usable": len(examples), "unusable": list(examples.unusable)}
+            self.report({"done": {"steps": run.steps - start, "seconds": seconds, **counts}})
         if board is not None:
             board.close()
 

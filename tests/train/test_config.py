@@ -24,6 +24,8 @@ def test_every_recipe_loads_and_says_only_what_exists(file) -> None:
         ({"run.steps": "many"}, "run.steps"),
         ({"run.steps.more": 1}, "'steps' is no block"),
         ({"model.hidden": 130}, "model.hidden 130 is no multiple of model.heads 4"),
+        ({"task": "pretrainin"}, "no task 'pretrainin'\n  hint: did you mean 'pretraining'?"),
+        ({"settings.answers": 3}, "settings: unknown key 'answers'"),
         ({"data.accumulation": 3}, "no multiple of data.accumulation"),
         ({"objectives.contrastive.weight": 0, "objectives.matching.weight": 0, "objectives.masked_words.weight": 0,
           "objectives.grounding.weight": 0}, "every objective has weight 0"),

@@ -11,18 +11,20 @@ from toys import COLOURS, DIMENSION, THINGS, make_job, make_world
 from store.errors import DataError
 from store.features import StoreWriter
 from train.batch import IGNORE
+from train.collate import collate
 from train.config import Objectives, Recipe
 from train.data import Data
 from train.draws import generator
-from train.inputs import RegionStores, prepare
+from train.inputs import RegionStores, open_inputs
 from train.job import Job
-from train.loader import Loader, collate
-from train.order import Cut, Place
+from train.loader import Loader
+from train.order import Place
+from train.task import Stream
 
 
 def open_data(world: Path, folder: Path, **overrides: Any) -> Data:
     job = make_job(world, folder, **overrides)
-    return prepare(job, Recipe.model_validate(job.recipe)).data
+    return open_inputs(job, Recipe.model_validate(job.recipe)).data
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_samples_that_cannot_be_used_are_named(world: Path, tmp_path: Path) -> N
     mixed = Job(
         **{**{n: getattr(whole, n) for n in Job.__slots__}, "regions": (str(small / "regions.lmdb"),)}
     )
-    made = prepare(mixed, Recipe.model_validate(whole.recipe)).data
+    made = open_inputs(mixed, Recipe.model_validate(whole.recipe)).data
     assert len(made) == 4
     assert {failure for _, failure, _ in made.unusable} == {"no_regions"}
     assert len(made.unusable) == 56
@@ -126,9 +128,16 @@ def equal_batches(a: Any, b: Any) -> bool:
     )
 
 
+def loader_of(data: Data, batch: int, **parts: int) -> Loader:
+    def collated(examples: Any, draws: np.random.Generator) -> Any:
+        return collate(examples, data.recipe.objectives, draws)
+
+    return Loader([Stream(name="pairs", examples=data, collate=collated, batch=batch)], 0, **parts)
+
+
 def test_workers_change_nothing(data: Data) -> None:
     def batches(workers: int) -> list[Any]:
-        return [batch for step in Loader(data, Cut(8), 0).steps(5, 12, workers) for batch in step]
+        return [turn["pairs"] for step in loader_of(data, 8).steps(5, 12, workers) for turn in step]
 
     plain = batches(0)
     for workers in (1, 2, 4):
@@ -137,22 +146,23 @@ def test_workers_change_nothing(data: Data) -> None:
 
 def test_ranks_and_accumulation_read_the_same_samples(data: Data) -> None:
     def captions(ranks: int, accumulation: int) -> list[str]:
-        cut = Cut(16, ranks, accumulation)
-        loaders = [Loader(data, cut, rank) for rank in range(ranks)]
+        loaders = [
+            loader_of(data, 16, rank=rank, ranks=ranks, accumulation=accumulation) for rank in range(ranks)
+        ]
         return [
             key
             for step in range(6)
             for turn in range(accumulation)
             for loader in loaders
-            for key in loader.micro_batch(step, turn).keys
+            for key in loader.micro_batches(step, turn)["pairs"].keys
         ]
 
     assert captions(1, 1) == captions(2, 1) == captions(4, 1) == captions(2, 2) == captions(1, 4)
 
 
 def test_keys_of_any_rank_for_messages(data: Data) -> None:
-    loader = Loader(data, Cut(8, 2), 0)
-    other = Loader(data, Cut(8, 2), 1).micro_batch(3, 0)
+    loader = loader_of(data, 8, rank=0, ranks=2)
+    other = loader_of(data, 8, rank=1, ranks=2).micro_batches(3, 0)["pairs"]
     assert [key.partition("#")[0] for key in other.keys] == loader.keys(3, 1)
 
 
@@ -174,4 +184,4 @@ def test_an_error_in_a_loader_thread_surfaces(data: Data, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(data, "_read", broken)
     with pytest.raises(DataError, match="no toys/"):
-        list(Loader(data, Cut(8), 0).steps(0, 3, 2))
+        list(loader_of(data, 8).steps(0, 3, 2))

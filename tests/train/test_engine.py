@@ -10,10 +10,8 @@ from toys import make_job
 from train.config import Recipe
 from train.draws import seed64
 from train.engine import Engine, decay_groups
-from train.inputs import prepare
 from train.loader import Loader
-from train.models.build import build_model
-from train.order import Cut
+from train.task import open_task
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -34,16 +32,15 @@ class Setup:
     def __init__(self, world: Path, folder: Path, **overrides: Any) -> None:
         job = make_job(world, folder, **{"objectives__masked_words__captions": 1.0, **overrides})
         self.recipe = Recipe.model_validate(job.recipe)
-        self.inputs = prepare(job, self.recipe)
-        self.cut = Cut(self.recipe.data.batch, 1, self.recipe.data.accumulation)
-        self.loader = Loader(self.inputs.data, self.cut, 0)
+        self.task = open_task(job, self.recipe)
+        self.loader = Loader(self.task.streams, 0, accumulation=self.recipe.data.accumulation)
 
     def start(self, parameters: dict[str, torch.Tensor] | None = None) -> Engine:
         torch.manual_seed(1)
-        model = build_model(self.recipe, self.inputs.vocabulary, self.inputs.data.region_dim)
+        model = self.task.build_model()
         if parameters:
             model.load_state_dict(parameters)
-        return Engine(model, self.recipe, self.cut, "cpu")
+        return Engine(model, self.recipe, self.task.streams, 1, "cpu")
 
     def train(self, engine: Engine, first: int, last: int) -> list[dict[str, float]]:
         figures = []
@@ -134,7 +131,7 @@ def test_accumulation_is_the_mean_of_micro_batches(world: Path, tmp_path: Path) 
 
 def test_biases_norms_and_temperature_do_not_decay(world: Path, tmp_path: Path) -> None:
     setup = Setup(world, tmp_path)
-    model = build_model(setup.recipe, setup.inputs.vocabulary, setup.inputs.data.region_dim)
+    model = setup.task.build_model()
     decayed, spared = (group["params"] for group in decay_groups(model, 0.1))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert all(names[id(p)].endswith(("bias", "norm.weight")) or "log_scale" in names[id(p)] for p in spared)
