@@ -78,7 +78,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Lexicon:
+class MultilingualLexicon:
     """Entries by language."""
 
     entries: Mapping[str, Entry]
@@ -104,7 +104,7 @@ class Lexicon:
             )
 
     @classmethod
-    def read(cls, path: Path) -> Lexicon:
+    def read(cls, path: Path) -> MultilingualLexicon:
         """Read what `write` wrote.
 
         Raises:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from store.errors import ConfigError, DataError, did_you_mean
+from store.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from parse.graph import SceneGraph
+    from parse.languages.parser import CaptionParser
     from parse.metrics import Score
 
 
@@ -22,14 +22,6 @@ class Style(StrEnum):
 
     SPICE = "spice"
     FACTUAL = "factual"
-
-
-class CaptionParser(Protocol):
-    """What parses captions of one language."""
-
-    def pipe(self, captions: Iterable[str]) -> Iterator[SceneGraph]:
-        """Parse captions, in order."""
-        ...
 
 
 InStyle = Annotated[Style, typer.Option("--style", help="conventions of the graphs")]
@@ -47,6 +39,8 @@ def parse(
     as_json: AsJson = False,
 ) -> None:
     """Print the scene graph and the phrases of captions, or write those of a file."""
+    from parse.languages.parser import load_parser
+
     if bool(captions) == bool(input):
         raise ConfigError("give captions or a file of captions", 'babelscene parse "a man on a horse"')
     if output is not None and input is None:
@@ -54,7 +48,7 @@ def parse(
             "--output needs --input", "babelscene parse --input captions.txt --output graphs.jsonl"
         )
     texts = read_captions(input) if input else list(captions or ())
-    parser = parser_of(lang, style, weights)
+    parser = load_parser(lang, style=style, weights=weights)
     if output is not None:
         _write(output, texts, parser)
     elif input or as_json:
@@ -72,12 +66,13 @@ def score_parser(
     as_json: AsJson = False,
 ) -> None:
     """Compare the parser with scene graphs that people wrote, by metric, tuple and length of caption."""
+    from parse.languages.parser import load_parser
     from parse.metrics import read_graphs, score
 
     stated = read_graphs(file)
     if not stated:
         raise DataError(f"{file} holds no caption")
-    graphs = parser_of("en", style, weights).pipe([caption for caption, _ in stated])
+    graphs = load_parser("en", style=style, weights=weights).pipe([caption for caption, _ in stated])
     pairs = [(truth, frozenset(graph.tuples())) for (_, truth), graph in zip(stated, graphs, strict=True)]
     lengths = [len(caption.split()) for caption, _ in stated]
     groups = {
@@ -135,25 +130,6 @@ def read_captions(path: Path) -> list[str]:
                 f"iconv -f LATIN1 -t UTF-8 {path.name}, if that is what it is",
             ) from error
     return captions
-
-
-def parser_of(lang: str, style: Style = Style.SPICE, weights: Path | None = None) -> CaptionParser:
-    """Load the parser of a language.
-
-    Raises:
-        ConfigError: no such language, or no such style in it.
-        UserError: its model is not installed.
-    """
-    from parse.languages.parser import LANGUAGES, UniversalParser
-    from parse.parser import Parser
-
-    if lang == "en":
-        return Parser()
-    if lang not in LANGUAGES:
-        raise ConfigError(f"no parser for the language '{lang}'", did_you_mean(lang, ["en", *LANGUAGES]))
-    if style != Style.SPICE:
-        raise ConfigError(f"the {style} style is learned from English captions", "--style spice")
-    return UniversalParser(lang)
 
 
 def shown(text: str, graph: SceneGraph) -> list[str]:

@@ -20,8 +20,9 @@ from store.tables import iter_table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PARSED, ALIGNED, NONE = "parsed", "aligned", "none"
-"""How a caption came by its phrases: its own parse, that of the caption it translates, not at all."""
+PARSED, ALIGNED, LEXICON, NONE = "parsed", "aligned", "lexicon", "none"
+"""How a caption came by its phrases: its own parse, that of the caption it translates, its words by a lexicon
+learned from other captions, not at all."""
 
 PHRASES = ".parquet"
 """Ending of a phrase table in an artifact."""
@@ -48,7 +49,7 @@ class PhraseRow:
         caption: the caption's id.
         key: the sample's key.
         lang: BCP-47 tag.
-        way: `parsed`, `aligned` or `none`.
+        way: `parsed`, `aligned`, `lexicon` or `none`.
     """
 
     caption: str

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
+from parse.captions import ENGLISH
 from parse.graph import SceneGraph
 from parse.languages.tree import universal_tree
 from parse.languages.universal import graph_of
 from parse.languages.words import read_words
-from parse.parser import MAX_CHARACTERS, clean
-from store.errors import UserError
+from parse.parser import MAX_CHARACTERS, MODEL, Parser, clean
+from store.errors import ConfigError, UserError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,51 @@ class Language:
     model: str
 
 
+SPICE = "spice"
 LANGUAGES = {"fr": Language("french", "fr_core_news_sm"), "cs": Language("czech", "cs_core_news_sm")}
+
+
+class CaptionParser(Protocol):
+    """What parses captions of one language."""
+
+    def pipe(self, captions: Iterable[str]) -> Iterator[SceneGraph]:
+        """Parse captions, in order; spans are characters of the caption as given."""
+        ...
+
+
+def load_parser(
+    lang: str,
+    model: str = "",
+    *,
+    style: str = SPICE,
+    weights: Path | None = None,
+    max_characters: int = MAX_CHARACTERS,
+) -> CaptionParser:
+    """Load the parser of a language.
+
+    Args:
+        lang: `en` or a key of `LANGUAGES`.
+        model: an installed spaCy pipeline; by default the one that the language's figures were measured with.
+        style: `spice`, or for English `factual`.
+        weights: folder of the learned part of the style `factual`; by default what comes with the package.
+
+    Raises:
+        ConfigError: no such language, or no such style in it.
+        UserError: its model is not installed.
+    """
+    if lang == ENGLISH:
+        return Parser(model or MODEL, max_characters=max_characters)
+    if lang not in LANGUAGES:
+        raise ConfigError(
+            f"there are no rules for captions in '{lang}'", did_you_mean(lang, [ENGLISH, *LANGUAGES])
+        )
+    if style != SPICE:
+        raise ConfigError(f"the style '{style}' is learned from English captions", f"style: {SPICE}")
+    return UniversalParser(lang, model, max_characters=max_characters)
+
+
+def _not_installed(model: str) -> UserError:
+    return UserError(f"the spaCy model '{model}' is not installed", f"pip install {model.replace('_', '-')}")
 
 
 class UniversalParser:

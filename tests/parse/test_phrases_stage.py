@@ -33,7 +33,7 @@ class Stubborn(Phrases):
     parser: Parser
 
     def setup(self, inputs: Inputs) -> None:
-        self._parser = self.parser
+        self._parsers, self._lexicon = {"en": self.parser}, {}
 
 
 @pytest.fixture
@@ -134,8 +134,13 @@ def test_a_model_that_is_not_there() -> None:
         Parser("xx_no_such_model")
 
 
-def test_illustration_shows_captions(stage: Phrases, made: Artifact, tmp_path: Path) -> None:
+def test_illustration_draws_graphs_and_shows_translations(
+    stage: Phrases, made: Artifact, tmp_path: Path
+) -> None:
     inputs = given(shards=Artifact(tmp_path / "in", made.manifest))
-    ((_, table),) = stage.illustrate(made, inputs)
-    assert "A man riding a horse." in table
+    (_, drawn), (_, table) = stage.illustrate(made, inputs)
+    assert "A man riding a horse." in drawn
+    assert drawn.count("<svg") == 3
+    assert ">ride</text>" in drawn
     assert "man ride horse" in table
+    assert "aligned" in table
