@@ -48,9 +48,9 @@ class TextTower:
         if self._forward is self.model and self.model.main_input_name != "input_ids":
             raise ConfigError(f"tower {folder.name} takes no text", "name a text model, or CLIP")
         self._name, self._pool, self._tokens, self._running = folder.name, pool, tokens, running
-        self.tokenizer = _tokenizer(folder)
         config: Any = self.model.config
         self.config = config.get_text_config()
+        self.tokenizer = _tokenizer(folder, int(self.config.vocab_size))
         self._unclosed = variant == "albef"
         if self._unclosed:
             self._forget_types()
@@ -125,12 +125,11 @@ class TextTower:
         return limit
 
     def _forget_types(self) -> None:
-        types = [m for name, m in self.model.named_modules() if name.endswith("token_type_embeddings")]
-        if len(types) != 1 or self.special != 1:
+        if self.config.model_type != "bert":
             raise ConfigError(
                 f"tower {self._name} is no BERT, and has no variant 'albef'", "take variant: published"
             )
-        nn.init.zeros_(types[0].weight)
+        nn.init.zeros_(self.model.embeddings.token_type_embeddings.weight)
 
     def _refuse_causal(self) -> None:
         """A first token that sees none of those after it says nothing about a sentence."""
@@ -146,14 +145,21 @@ class TextTower:
                 )
 
 
-def _tokenizer(folder: Path) -> Any:
+def _tokenizer(folder: Path, words: int) -> Any:
+    """The tokenizer of a folder; transformers makes one without a word where there is none."""
     import transformers
 
+    hint = "save the tower's own tokenizer beside its weights"
     try:
         with quiet():
-            return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{folder} has no tokenizer that can be opened: {' '.join(str(error).split())}",
-            "save the tower's tokenizer beside its weights",
+            f"{folder} has no tokenizer that can be opened: {' '.join(str(error).split())}", hint
         ) from error
+    if not len(tokenizer.all_special_ids) < len(tokenizer) <= words:
+        raise UserError(
+            f"{folder} has no tokenizer for the {words:,} words of its tower, but one of {len(tokenizer):,}",
+            hint,
+        )
+    return tokenizer

@@ -1,4 +1,4 @@
-"""What the report shows of embeddings: a few rows with those that lie nearest to them."""
+"""What the report shows of embeddings: how they are spread, and a few rows with those nearest to them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from extract.showcase import thumbnail
 from pipeline import html
 from pipeline.artifacts import Artifact
 from pipeline.html import Markup
+from pipeline.plots import histogram
+from pipeline.stats import Histogram
 from store.embeddings import EmbeddingStore, open_embeddings, sample_of
 from store.shards import ShardReader
 
 COMPARED = 400
 """Rows of the first shard that are compared with each other."""
+BINS = 24
 ASKED = 6
 NEAREST = 3
 
@@ -31,7 +34,7 @@ class Neighbours:
 
 
 def neighbours(embeddings: Artifact, shards: Artifact) -> list[tuple[str, str]]:
-    """Nearest neighbours by cosine among the first rows: pictures, or captions."""
+    """Norms and cosines of the first rows, and nearest neighbours among them: pictures, or captions."""
     if not embeddings.shards:
         return []
     first = embeddings.shards[0].name
@@ -39,35 +42,49 @@ def neighbours(embeddings: Artifact, shards: Artifact) -> list[tuple[str, str]]:
     keys = [key for key, _ in zip(store.keys(), range(COMPARED), strict=False)]
     if len(keys) < 2:
         return []
-    cosines = cosine_table(store, keys)
+    vectors = vectors_of(store, keys)
+    norms = np.linalg.norm(vectors, axis=1)
+    cosines = cosine_table(vectors)
     asked = [nearest(keys, cosines, row) for row in range(0, len(keys), max(1, len(keys) // ASKED))][:ASKED]
-    others = cosines[~np.eye(len(keys), dtype=bool)]
+    others = cosines[np.triu_indices(len(keys), 1)]
     about = html.paragraph(
-        f"{len(keys)} of shard {first} compared with each other. Cosines of any two: mean"
-        f" {others.mean():.3f}, deviation {others.std():.3f}, highest {others.max():.3f}; a tower that tells"
-        " its inputs apart has a mean well below 1.",
+        f"{len(keys)} of shard {first}. Norm {norms.mean():.3g} ± {norms.std():.2g}; cosine of any two"
+        f" {others.mean():.3f} ± {others.std():.3f}: a tower that tells its inputs apart stays well below 1.",
         kind="quiet",
     )
     if sample_of(keys[0]) != keys[0]:
         shown = _sentences(asked, dict(captions(shards, first)))
     else:
         shown = _pictures(asked, ShardReader(shards.file(first, ".tar")))
-    return [("Nearest neighbours", html.join([about, shown]))]
+    spread = html.grid([spread_of(norms, "norm"), spread_of(others, "cosine of any two")])
+    return [("Spread", html.join([about, spread])), ("Nearest neighbours", shown)]
 
 
-def cosine_table(store: EmbeddingStore, keys: Sequence[str]) -> NDArray[np.float32]:
-    """float32 [N, N] between pooled vectors, or the means of tokens where those are all there is."""
+def vectors_of(store: EmbeddingStore, keys: Sequence[str]) -> NDArray[np.float32]:
+    """float32 [N, D]: pooled vectors, or the means of tokens where those are all there is."""
     rows = []
     for each in store.read_many(keys):
-        vector = each.pooled if each.pooled is not None else None
+        vector = each.pooled
         if vector is None:
             assert each.tokens is not None
-            rows.append(each.tokens.astype(np.float32).mean(0))
-        else:
-            rows.append(vector.astype(np.float32))
-    table = np.stack(rows)
-    table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), np.float32(1e-12))
-    return table @ table.T
+            vector = each.tokens.astype(np.float32).mean(0)
+        rows.append(vector.astype(np.float32))
+    return np.stack(rows)
+
+
+def cosine_table(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 [N, N]; 0 where a vector is."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit @ unit.T
+
+
+def spread_of(values: NDArray[np.float32], title: str) -> Markup:
+    """A histogram from the least to the greatest value."""
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, max(high, low + 1e-3), BINS + 1)
+    counts, _ = np.histogram(values, edges)
+    return histogram(Histogram(tuple(edges.tolist()), [0, *counts.tolist(), 0]), title=title)
 
 
 def nearest(keys: Sequence[str], cosines: NDArray[np.float32], row: int) -> Neighbours:

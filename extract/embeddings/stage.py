@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Pool = Literal["tower", "cls", "mean", "none"]
 """How the states of tokens become one vector; each stage says what it means for its towers."""
 EXTENSIONS = {"lmdb": ".lmdb", "hdf5": ".h5"}
-NORM_EDGES = tuple(round(2 ** (i / 4), 4) for i in range(-12, 37))
 TOKEN_EDGES = (4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 192.0, 256.0, 512.0, 1024.0)
 
 
@@ -127,9 +126,6 @@ def _store(key: str, embedding: Embedding, writer: EmbeddingWriter, out: Output,
 
 def _count(embedding: Embedding, stats: Stats) -> None:
     stats.n_ok += 1
-    if embedding.pooled is not None:
-        norm = float((embedding.pooled.astype("f8") ** 2).sum() ** 0.5)
-        stats.observe("norm of the pooled vector", norm, NORM_EDGES)
     if embedding.tokens is not None:
         stats.totals["tokens"] += len(embedding.tokens)
         stats.observe("tokens", len(embedding.tokens), TOKEN_EDGES)

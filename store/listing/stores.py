@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import islice
-from math import prod
+from math import hypot, prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from store.errors import DataError
 from store.listing.words import like
+
+if TYPE_CHECKING:
+    from store.features.layout import Layout
 
 
 class Store:
@@ -28,7 +31,7 @@ class Store:
 
     def entries(self, start: int, count: int) -> list[dict[str, Any]]:
         keys = islice(self._file.keys(), start, start + count)
-        return [{"key": key, "rows": self._file.layout.rows(self._arrays(key))} for key in keys]
+        return [{"key": key, **_summary(self._file.layout, self._arrays(key))} for key in keys]
 
     def entry(self, key: str) -> dict[str, Any]:
         found: dict[str, Any] = {"key": key, **self._arrays(key)}
@@ -46,6 +49,20 @@ class Store:
         if arrays is None:
             raise DataError(f"{self._path.name} has no record '{key}'", like(key, self._file.keys()))
         return arrays
+
+
+def _summary(layout: Layout, arrays: dict[str, Any]) -> dict[str, Any]:
+    """What a line says of a record: a vector by its norm, where one value says little."""
+    if layout.kind != "embeddings":
+        return {"rows": layout.rows(arrays)}
+    told: dict[str, Any] = {}
+    if "pooled" in arrays:
+        told["norm"] = hypot(*arrays["pooled"].tolist())
+    if "tokens" in arrays:
+        told["tokens"] = len(arrays["tokens"])
+    if "grid" in arrays:
+        told["grid"] = " × ".join(map(str, arrays["grid"].tolist()))
+    return told
 
 
 class Index:

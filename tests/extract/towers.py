@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import transformers as hf
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-WORDS = "a dog under table red blue disc square and the ein hund unter dem tisch".split()
+from extract.embeddings.stage import Embeddings
+from pipeline.artifacts import Artifact
+from pipeline.stage import Shard
+from pipeline.stats import Stats
+from store.embeddings import EmbeddingStore, open_embeddings
+from tests.extract.toys import artifact, inputs_of, output
+
+WORDS = [
+    "a",
+    "dog",
+    "under",
+    "table",
+    "red",
+    "blue",
+    "disc",
+    "square",
+    "and",
+    "the",
+    "ein",
+    "hund",
+    "unter",
+    "dem",
+    "tisch",
+]
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 VISION = {**SIZES, "image_size": 32, "patch_size": 8}
 LIMIT = 12
@@ -90,11 +115,39 @@ def words(
     )
 
 
-def _save(folder: Path, model: hf.PreTrainedModel, tokenizer: hf.PreTrainedTokenizerFast | None = None) -> None:
+def _save(
+    folder: Path, model: hf.PreTrainedModel, tokenizer: hf.PreTrainedTokenizerFast | None = None
+) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):  # zeros would hide a bias that is forgotten
                 parameter.normal_(std=0.1)
+            elif parameter.ndim > 1:  # as they are drawn, every input would give the same
+                parameter.mul_(10)
     model.save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
+
+
+def near(found: Any, expected: Any) -> None:
+    """Compare what came through float16."""
+    np.testing.assert_allclose(found, expected, atol=2e-3, rtol=2e-3)
+
+
+def embed(
+    folder: Path, stage: Embeddings[Any], shards: Artifact, **others: Any
+) -> tuple[EmbeddingStore, Stats, list[dict[str, str]]]:
+    """Run a stage over all shards by hand; the store, merged statistics and failures."""
+    inputs = inputs_of(shards=shards)
+    stage.setup(inputs)
+    stats, failures, records = Stats(), [], {}
+    for shard in stage.shards(inputs):
+        out = output(shard, folder, **others)
+        stats += stage.process(shard, inputs, out)
+        failures += out.failures
+        records[shard.name] = sorted(folder.glob(f"{shard.name}.*"))
+    made = artifact(folder, "embeddings/toy", records)
+    stage.reduce(list(made.shards), folder, inputs, output(Shard(name="all"), folder))
+    assert stats.n_in == stats.n_ok + len(failures)
+    assert stats.failed.total() == len(failures)
+    return open_embeddings(folder), stats, failures
