@@ -48,7 +48,7 @@ def parse(
             "--output needs --input", "babelscene parse --input captions.txt --output graphs.jsonl"
         )
     texts = read_captions(input) if input else list(captions or ())
-    parser = load_parser(lang, style=style, weights=weights)
+    parser = load_parser(lang, style=style.value, weights=weights)
     if output is not None:
         _write(output, texts, parser)
     elif input or as_json:
@@ -72,7 +72,7 @@ def score_parser(
     stated = read_graphs(file)
     if not stated:
         raise DataError(f"{file} holds no caption")
-    graphs = load_parser("en", style=style, weights=weights).pipe([caption for caption, _ in stated])
+    graphs = load_parser("en", style=style.value, weights=weights).pipe([caption for caption, _ in stated])
     pairs = [(truth, frozenset(graph.tuples())) for (_, truth), graph in zip(stated, graphs, strict=True)]
     lengths = [len(caption.split()) for caption, _ in stated]
     groups = {

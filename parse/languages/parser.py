@@ -12,7 +12,7 @@ from parse.graph import SceneGraph
 from parse.languages.tree import universal_tree
 from parse.languages.universal import graph_of
 from parse.languages.words import read_words
-from parse.parser import MAX_CHARACTERS, MODEL, Parser, clean
+from parse.parser import MAX_CHARACTERS, MODEL, Parser, Reader, Style, clean
 from store.errors import ConfigError, UserError, did_you_mean
 
 
@@ -29,7 +29,6 @@ class Language:
     model: str
 
 
-SPICE = "spice"
 LANGUAGES = {"fr": Language("french", "fr_core_news_sm"), "cs": Language("czech", "cs_core_news_sm")}
 
 
@@ -45,7 +44,7 @@ def load_parser(
     lang: str,
     model: str = "",
     *,
-    style: str = SPICE,
+    style: Style = "spice",
     weights: Path | None = None,
     max_characters: int = MAX_CHARACTERS,
 ) -> CaptionParser:
@@ -62,18 +61,20 @@ def load_parser(
         UserError: its model is not installed.
     """
     if lang == ENGLISH:
-        return Parser(model or MODEL, max_characters=max_characters)
+        return Parser(model or MODEL, max_characters=max_characters, style=style, weights=weights)
     if lang not in LANGUAGES:
         raise ConfigError(
             f"there are no rules for captions in '{lang}'", did_you_mean(lang, [ENGLISH, *LANGUAGES])
         )
-    if style != SPICE:
-        raise ConfigError(f"the style '{style}' is learned from English captions", f"style: {SPICE}")
+    if style != "spice":
+        raise ConfigError(f"the style '{style}' is learned from English captions", "style: spice")
     return UniversalParser(lang, model, max_characters=max_characters)
 
 
-def _not_installed(model: str) -> UserError:
-    return UserError(f"the spaCy model '{model}' is not installed", f"pip install {model.replace('_', '-')}")
+def universal_reader(lang: str) -> Reader:
+    """Return what reads scene graphs off universal dependencies in a language of `LANGUAGES`."""
+    words = read_words(LANGUAGES[lang].words)
+    return lambda docs: [graph_of(universal_tree(doc, words), words) for doc in docs]
 
 
 class UniversalParser:
@@ -102,7 +103,7 @@ class UniversalParser:
             raise UserError(
                 f"spaCy has no model '{name}'", f"pip install {name.replace('_', '-')}"
             ) from error
-        self.words = read_words(known.words)
+        self.read = universal_reader(lang)
         self.batch_size = batch_size
         self.max_characters = max_characters
 
@@ -114,4 +115,4 @@ class UniversalParser:
         """Parse captions, in order; spans are characters of the caption as given."""
         texts = (clean(caption, self.max_characters) for caption in captions)
         for doc in self.nlp.pipe(texts, batch_size=self.batch_size):
-            yield graph_of(universal_tree(doc, self.words), self.words)
+            yield from self.read([doc])
