@@ -213,9 +213,10 @@ def _check(model: nn.Module) -> None:
         and isinstance(heads.box_predictor.box2box_transform, Box2BoxTransform)
     )
     if not fits:
-        kind = f"{type(model).__name__} with {type(heads).__name__}"
+        generator = getattr(model, "proposal_generator", None)
+        kinds = f"{type(model).__name__} with {type(generator).__name__} and {type(heads).__name__}"
         raise ConfigError(
-            f"{kind} is no Faster R-CNN that features can be read from",
+            f"{kinds} is no Faster R-CNN that features can be read from",
             "take a configuration of faster_rcnn_* or mask_rcnn_*",
         )
 
