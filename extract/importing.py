@@ -108,7 +108,7 @@ class ImportRegions(Stage[ImportRegionsParams]):
             lineidx=self.params.lineidx,
             classes=classes,
             attributes=attributes,
-            sizes=self._size,
+            sizes=self._size if self._samples is not None else None,
         )
         self._reader = open_reader(source, beside)
         self._facts = self._reader.facts()
@@ -147,6 +147,8 @@ class ImportRegions(Stage[ImportRegionsParams]):
                 assert key is not None
                 assert entry.regions is not None
                 first[key] = entry.where
+                if self._samples is not None and self._size(entry.image_id) != _size_of(entry.regions):
+                    stats.totals["of another size than their sample"] += 1
                 origins.write({"key": key, "image_id": entry.image_id, "extra": _plain(entry)})
                 _count(entry.regions, stats)
                 out.progress(stats.n_in, self.params.images_per_shard)
@@ -279,6 +281,11 @@ def _sizes(shards: Artifact) -> Lookup:
     from extract.formats.lines import Lookup
 
     return Lookup((key, (height << 32) + width) for key, (height, width) in _samples(shards))
+
+
+def _size_of(regions: Regions) -> tuple[int, int]:
+    height, width = regions.image_size.tolist()
+    return height, width
 
 
 def _origins_schema() -> object:

@@ -80,7 +80,7 @@ class Beside:
         hw: Oscar's table of image sizes.
         lineidx: whether a line index beside the file must fit.
         classes, attributes: names by id.
-        sizes: size of an image by its id, where the samples know it.
+        sizes: size of an image by its id, None for an image of no sample; None without samples.
     """
 
     labels: Path | None = None
@@ -88,7 +88,7 @@ class Beside:
     lineidx: bool = True
     classes: Sequence[str] = ()
     attributes: Sequence[str] = ()
-    sizes: Callable[[str], Size | None] = lambda image_id: None
+    sizes: Callable[[str], Size | None] | None = None
 
 
 class Reader(Protocol):
@@ -243,8 +243,13 @@ def probe(entries: Iterator[Entry], what: str) -> Entry:
     if first is None:
         raise DataError(f"{what} holds no region features")
     assert first.error is not None
-    raise DataError(
-        f"{what}: none of its first entries can be read; {first.where}: {first.error.detail}",
+    raise unreadable(what, first.where, first.error)
+
+
+def unreadable(what: str, where: str, error: BadEntryError) -> DataError:
+    """The error of a source of which no entry can be read, with what is wrong with the first one."""
+    return DataError(
+        f"{what}: none of its first entries can be read; {where}: {error.detail}",
         "is it in another format? --format says which",
     )
 

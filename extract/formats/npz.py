@@ -38,8 +38,9 @@ class NpzReader:
         self._beside = beside
 
     def facts(self) -> Facts:
-        """The dimension."""
-        entry = probe(self.read({"files": [0, None]}), str(self.path))
+        """The dimension, whatever the size of the images: the first ones may be of no sample."""
+        anyhow = NpzReader(self.path, replace(self._beside, sizes=lambda _: (1 << 20, 1 << 20)))
+        entry = probe(anyhow.read({"files": [0, None]}), str(self.path))
         assert entry.regions is not None
         return Facts(
             dim=entry.regions.features.shape[1],
@@ -74,7 +75,7 @@ class NpzReader:
         if "image_h" in arrays and "image_w" in arrays:
             size = (count_of(arrays["image_h"], "image_h"), count_of(arrays["image_w"], "image_w"))
         else:
-            known = self._beside.sizes(image_id)
+            known = self._beside.sizes(image_id) if self._beside.sizes else None
             if known is None:
                 raise BadEntryError("no_size", "neither image_h and image_w nor a sample of this image")
             size = known

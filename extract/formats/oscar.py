@@ -16,7 +16,6 @@ order of the boxes: `id, [{"rect", "class", "conf"}, ...]`, or the same list as 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -37,15 +36,24 @@ from extract.formats.base import (
     decoded,
     encoded,
     make_regions,
-    probe,
+    unreadable,
 )
 from extract.formats.cut import lineidx_of
 from extract.formats.lines import Line, LineIndex, SideTable, read_lines
 from extract.formats.oscar_labels import object_labels, read_hw, read_labels, require_same
+from extract.formats.oscar_rows import (
+    GEOMETRY,
+    boxes_of,
+    form_of,
+    json_of,
+    objects_of,
+    require_form,
+    rows_of,
+    text_of,
+    width_of,
+)
 from store.errors import DataError
 
-GEOMETRY = 6
-_SLACK = 1e-3
 _IMAGES = (b"/9j/", b"iVBOR")
 """How base64 of a JPEG and of a PNG begins."""
 
@@ -69,18 +77,22 @@ class OscarReader:
         """The dimension without the geometry, and the form of the lines.
 
         Raises:
-            DataError: images or labels instead of features, or classes that nothing names.
+            DataError: images or labels instead of features, classes that nothing names, or boxes without
+                the sizes of their images.
         """
         self._require_features()
-        first = (_form(line.data) for line in islice(read_lines(self.path), PROBED))
+        first = (form_of(line.data) for line in islice(read_lines(self.path), PROBED))
         form = next(filter(None, first), "columns")
         if form in ("predictions", "tags") and not self._classes:
             raise DataError(
                 f"{self.path} names classes in words, and nothing says their numbers",
                 "--classes names a file with all of them, such as VinVL's VG-SGG-dicts JSON",
             )
-        entry = probe((self._entry(line) for line in read_lines(self.path)), self.path.name)
-        assert entry.regions is not None
+        if form != "predictions" and not (self._hw or self._labels or self._sizes):
+            raise DataError(
+                f"{self.path} has boxes as fractions of images, and nothing says the images' sizes",
+                "--hw names a table of them, --shards the samples",
+            )
         details = {
             "form": form,
             "newline": "\r\n" if self._ends_in_two() else "\n",
@@ -88,11 +100,23 @@ class OscarReader:
             "hw": bool(self._hw),
         }
         return Facts(
-            dim=entry.regions.features.shape[1],
+            dim=self._dimension(),
             classes=self._classes,
             attributes=self._attributes if form == "predictions" else (),
             details=details,
         )
+
+    def _dimension(self) -> int:
+        """That of the first line whose features can be read, be there a sample of it or not."""
+        first: tuple[str, BadEntryError] | None = None
+        for line in islice(read_lines(self.path), PROBED):
+            try:
+                return width_of(line.data)
+            except BadEntryError as error:
+                first = first or (line.where, error)
+        if first is None:
+            raise DataError(f"{self.path} is empty")
+        raise unreadable(self.path.name, *first)
 
     def read(self, args: Mapping[str, Any]) -> Iterator[Entry]:
         """Every line of a range, compared with the line index where there is one."""
@@ -110,37 +134,23 @@ class OscarReader:
         image_id = head.decode("utf-8", "replace").strip()
         empty = Entry(where=line.where, image_id=image_id)
         try:
-            form = _form(line.data)
+            form = require_form(line.data)
             if form == "predictions":
-                return self._of_predictions(empty, _json(cells[0]))
-            if form:
-                return self._of_geometry(empty, form, cells)
+                return self._of_predictions(empty, json_of(cells[0]))
+            return self._of_geometry(empty, form, cells)
         except BadEntryError as error:
             return replace(empty, error=error)
-        what = f"{len(cells) + 1} columns: none of the forms of Oscar's features"
-        return replace(empty, error=BadEntryError("bad_entry", what))
 
     def _of_geometry(self, empty: Entry, form: str, cells: list[bytes]) -> Entry:
         """The three forms that hold features and geometry in one array."""
         image_id = empty.image_id
         extra: dict[str, str] = {}
-        tags: list[str] | None = None
-        if form == "columns":
-            n, data = count_of(cells[0].decode("latin-1")), cells[-1].decode("latin-1")
-        else:
-            obj = _json(cells[0])
-            data = _text(obj, "feature" if form == "tags" else "features")
-            if form == "tags":
-                tags = [str(tag) for tag in obj["predictions"]]
-            n = count_of(len(tags) if tags is not None else obj.get("num_boxes"))
-        rows = decoded(data, "features", "<f4", n, -1)
-        if rows.shape[1] <= GEOMETRY:
-            raise BadEntryError("wrong_length", f"{rows.shape[1]} numbers a box, 6 of them its geometry")
+        rows, tags = rows_of(form, cells)
         geometry = rows[:, -GEOMETRY:]
         text = self._side_text(self._labels, image_id, extra, "labels")
         labels, said = read_labels(text) if text is not None else (None, None)
         size = self._size(image_id, said, extra)
-        boxes = _boxes(geometry, size)
+        boxes = boxes_of(geometry, size)
         classes: dict[str, NDArray[Any]] = {}
         if labels is not None:
             require_same(labels, boxes)
@@ -157,14 +167,12 @@ class OscarReader:
         )
 
     def _of_predictions(self, empty: Entry, obj: dict[str, Any]) -> Entry:
-        objects = obj.get("objects")
-        if not isinstance(objects, list) or not objects:
-            raise BadEntryError("no_regions" if objects == [] else "bad_entry", "no list of objects")
+        objects = objects_of(obj)
         labels = object_labels(objects)
         extra: dict[str, str] = {}
         said = (obj["image_h"], obj["image_w"]) if "image_h" in obj and "image_w" in obj else None
         size = self._size(empty.image_id, said, extra)
-        rows = [decoded(_text(each, "feature"), "feature", "<f4", 1, -1)[0] for each in objects]
+        rows = [decoded(text_of(each, "feature"), "feature", "<f4", 1, -1)[0] for each in objects]
         if len({len(row) for row in rows}) > 1:
             raise BadEntryError("wrong_length", "features of several lengths in one image")
         attribute_id, attribute_score = self._best_attributes(objects)
@@ -180,24 +188,27 @@ class OscarReader:
         return replace(empty, regions=regions, extra=extra)
 
     def _size(self, image_id: str, said: tuple[Any, Any] | None, extra: dict[str, str]) -> Size:
-        """The image's size, from its table, its sample, or what its own line or its labels say."""
+        """The image's size, from its table, what its own line or its labels say, or its sample."""
         hw = self._side_text(self._hw, image_id, extra, "hw")
         if hw is not None:
             return read_hw(hw)
-        size = self._sizes(image_id)
-        if size is None and said is not None:
-            size = count_of(said[0], "image_h"), count_of(said[1], "image_w")
+        if said is not None:
+            return count_of(said[0], "image_h"), count_of(said[1], "image_w")
+        size = self._sizes(image_id) if self._sizes else None
         if size is None:
-            raise BadEntryError("no_size", "nothing says the image's size; --hw or --shards would")
+            raise BadEntryError("no_size", "nothing says the image's size")
         return size
 
     def _best_attributes(self, objects: list[dict[str, Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         """The best attribute of each object, where attributes have numbers."""
         ids, scores = np.full(len(objects), -1), np.zeros(len(objects))
         for i, each in enumerate(objects if self._attributes else ()):
-            pairs = list(zip(each.get("attr_scores") or (), each.get("attributes") or (), strict=False))
+            try:
+                pairs = list(zip(map(float, each["attr_scores"]), each["attributes"], strict=True))
+            except (ValueError, TypeError, KeyError) as error:
+                raise BadEntryError("bad_labels", f"attributes of object {i}: {error!r}") from error
             if pairs:
-                scores[i], name = max(pairs, key=lambda pair: float(pair[0]))
+                scores[i], name = max(pairs, key=lambda pair: pair[0])
                 ids[i] = self._ids([str(name)], self._attribute_ids, "attribute")[0]
         return ids, scores
 
@@ -249,46 +260,3 @@ class OscarReader:
     def _ends_in_two(self) -> bool:
         with self.path.open("rb") as file:
             return file.readline().endswith(b"\r\n")
-
-
-def _form(line: bytes) -> str:
-    """The form of a line; empty for none of them."""
-    cells = line.split(b"\t")
-    if len(cells) >= 3:
-        return "columns"
-    forms = {b'"objects"': "predictions", b'"num_boxes"': "captioning", b'"feature"': "tags"}
-    if len(cells) == 2 and cells[1].startswith(b"{"):
-        return next((form for key, form in forms.items() if key in cells[1]), "")
-    return ""
-
-
-def _json(text: bytes) -> dict[str, Any]:
-    try:
-        obj = json.loads(text)
-    except ValueError as error:
-        raise BadEntryError("bad_json", str(error)) from error
-    if not isinstance(obj, dict):
-        raise BadEntryError("bad_json", "no JSON object")
-    return obj
-
-
-def _text(obj: Mapping[str, Any], name: str) -> str:
-    text = obj.get(name)
-    if not isinstance(text, str):
-        raise BadEntryError("bad_entry", f"no text as '{name}'")
-    return text
-
-
-def _boxes(geometry: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    """Boxes in pixels.
-
-    Raises:
-        BadEntryError: the six numbers are no geometry.
-    """
-    if not np.isfinite(geometry).all():
-        raise BadEntryError("not_finite", "NaN or an infinity among the boxes")
-    apart = np.abs(geometry[:, 2:4] - geometry[:, :2] - geometry[:, 4:]).max()
-    if apart > _SLACK or np.abs(geometry).max() > 2:
-        raise BadEntryError("bad_boxes", "the last 6 columns are not x1/W, y1/H, x2/W, y2/H, w/W, h/H")
-    height, width = size
-    return (geometry[:, :4].astype(np.float64) * [width, height, width, height]).astype(np.float32)

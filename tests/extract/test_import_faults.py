@@ -128,7 +128,11 @@ def test_no_size_no_boxes(tmp_path: Path) -> None:
     path = make.oscar(tmp_path / "a.tsv", make.toys(3))
     (tmp_path / "a.hw.tsv").unlink()
     made = make.run_import(tmp_path / "work", path)
-    assert "nothing says the image's size" in made.failures[0].what
+    assert "no regions at all" in made.failures[0].what
+    assert made.failures[0].hint == "what failed: no_size 3"
+    (tmp_path / "a.label.tsv").unlink()  # which might have said them
+    made = make.run_import(tmp_path / "work", path)
+    assert "nothing says the images' sizes" in made.failures[0].what
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,33 @@ def test_joined_with_samples(tmp_path: Path, samples: Artifact) -> None:
         np.testing.assert_allclose(regions.boxes, image.boxes, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["oscar, columns", "npz"])
+def test_the_first_images_may_be_of_no_sample(tmp_path: Path, samples: Artifact, kind: str) -> None:
+    """Sizes come from the samples, and none of the entries that tell the dimension is one."""
+    others = [make.toy(f"toy_0{900 + i}", i) for i in range(70)]
+    path = make.WRITERS[kind](tmp_path, [*others, *pictures(["0001"])])
+    for side in tmp_path.glob("features.*.tsv"):
+        side.unlink()
+    if kind == "npz":
+        for file in path.iterdir():
+            with np.load(file) as arrays:
+                plain = {name: arrays[name] for name in ("x", "bbox")}
+            np.savez(file, **plain)
+        (path / "toy_0001.npz").rename(path / "toy_1001.npz")  # the last by name
+        join = {"image_id": r"toy_.(?P<id>\d+)", "key": "toy/0{id}"}
+    else:
+        join = JOIN
+    artifact = make.imported(tmp_path / "work", path, samples, images_per_shard=50, **join)
+    assert list(open_store(artifact.path).keys()) == ["toy/0001"]
+    assert artifact.manifest.stats["totals"]["images of no sample, left out"] == 70
+
+
+def test_samples_of_another_size_are_counted(tmp_path: Path, samples: Artifact) -> None:
+    path = make.butd_six(tmp_path / "a.tsv", [make.toy("toy_0001", 1), *pictures(["0002"])])
+    artifact = make.imported(tmp_path / "work", path, samples, **JOIN)
+    assert artifact.manifest.stats["totals"]["of another size than their sample"] == 1
+
+
 def test_a_join_that_meets_nothing_says_why(tmp_path: Path, samples: Artifact) -> None:
     path = make.butd_six(tmp_path / "a.tsv", pictures(["0000", "0001"]))
     made = make.run_import(tmp_path / "work", path, samples, key="coco/{id}")
