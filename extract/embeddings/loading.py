@@ -70,6 +70,8 @@ def load_model(folder: Path, *, pooler: bool) -> nn.Module:
             if all("pooler" in name for name in lacking)
             else "the weights are not those of its config.json",
         )
+    if getattr(config, "is_encoder_decoder", False):  # of T5 and its like, the half that reads
+        model = model.get_encoder()
     return model.eval().requires_grad_(False)
 
 

@@ -25,6 +25,8 @@ Tensor = torch.Tensor
 Prepare = Callable[[NDArray[np.uint8]], Tensor]
 """From uint8 [h, w, 3] in RGB to float32 [3, H, W]."""
 
+HELD_BYTES = 1 << 29
+"""Images that may wait for others of their shape; then those that waited longest go as they are."""
 NEEDED = ("size", "image_mean", "image_std")
 """Settings without which nobody knows how the images of a tower look."""
 
@@ -100,18 +102,25 @@ def prepared(
         yield sample.key, image
 
 
-def by_shape(images: Iterator[tuple[str, Tensor]], size: int) -> Iterator[tuple[list[str], Tensor]]:
+def by_shape(
+    images: Iterator[tuple[str, Tensor]], size: int, room: int = HELD_BYTES
+) -> Iterator[tuple[list[str], Tensor]]:
     """Batches of one exact shape, so that nothing is padded: keys and float32 [B, 3, H, W].
 
-    A batch leaves when it is full, what is left over at the end: a function of the images and their order.
+    A batch leaves when it is full or room is short, what is left over at the end: a function of the images
+    and their order alone.
     """
     groups: dict[tuple[int, ...], tuple[list[str], list[Tensor]]] = {}
+    held = 0
     for key, image in images:
-        keys, tensors = groups.setdefault(tuple(image.shape), ([], []))
+        shape = tuple(image.shape)
+        keys, tensors = groups.setdefault(shape, ([], []))
         keys.append(key)
         tensors.append(image)
-        if len(keys) == size:
-            del groups[tuple(image.shape)]
+        held += image.nbytes
+        if len(keys) == size or held > room:
+            keys, tensors = groups.pop(shape if len(keys) == size else next(iter(groups)))
+            held -= sum(each.nbytes for each in tensors)
             yield keys, torch.stack(tensors)
     for keys, tensors in groups.values():
         yield keys, torch.stack(tensors)

@@ -38,7 +38,7 @@ CPU = Running(torch.device("cpu"))
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
     root = tmp_path_factory.mktemp("towers")
-    return {kind: (root / kind, getattr(towers, kind)(root / kind)) for kind in ("clip", "bert", "xlmr", "vit")}  # fmt: skip
+    return {kind: (root / kind, getattr(towers, kind)(root / kind)) for kind in ("clip", "bert", "xlmr", "t5", "vit")}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,7 @@ POOLINGS: dict[tuple[str, str], Callable[[Any, Any], torch.Tensor]] = {
     ("bert", "tower"): lambda m, x: m(**x).pooler_output,
     ("bert", "cls"): lambda m, x: m(**x).last_hidden_state[:, 0],
     ("bert", "mean"): lambda m, x: mean(m(**x).last_hidden_state, x["attention_mask"]),
+    ("t5", "mean"): lambda m, x: mean(m.encoder(**x).last_hidden_state, x["attention_mask"]),
     ("xlmr", "cls"): lambda m, x: m(**x).last_hidden_state[:, 0],
     ("xlmr", "mean"): lambda m, x: mean(m(**x).last_hidden_state, x["attention_mask"]),
 }
@@ -96,7 +97,8 @@ def test_it_is_what_the_tower_says(
     inputs = inputs_to(folder)
     with torch.no_grad():
         expected = POOLINGS[kind, pool](model, inputs)
-        states = getattr(model, "text_model", model)(**inputs).last_hidden_state
+        reader = {"clip": "text_model", "t5": "encoder"}.get(kind)
+        states = (getattr(model, reader) if reader else model)(**inputs).last_hidden_state
     assert float((expected[0] - expected[3]).abs().max()) > 0.02
     for i in range(len(TEXTS)):
         near(store[key_of(i)].pooled, expected[i])

@@ -114,6 +114,8 @@ def test_batches_hold_one_shape_and_keep_their_order() -> None:
         (["3"], 4, [3]),
         (["5"], 5, [5]),
     ]
+    short = [keys for keys, _ in by_shape(iter(images), 4, room=3 * 4 * (16 + 36))]
+    assert short == [["0", "2"], ["1", "4"], ["3"], ["5"]]
 
 
 def test_formats_and_tokens_alone(

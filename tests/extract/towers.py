@@ -91,6 +91,18 @@ def xlmr(folder: Path) -> hf.XLMRobertaModel:
     return model.eval()
 
 
+def t5(folder: Path) -> hf.T5Model:
+    """An encoder and a decoder; as many positions as there are words."""
+    tokenizer = words(["<s>", "<pad>", "</s>", "<unk>"], pad="<pad>", cls=None, end="</s>")
+    torch.manual_seed(5)
+    config = hf.T5Config(
+        d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, vocab_size=len(tokenizer), pad_token_id=1
+    )
+    model = hf.T5Model(config)
+    _save(folder, model, tokenizer)
+    return model.eval()
+
+
 def words(
     special: list[str], *, pad: str, cls: str | None, end: str | None = None
 ) -> hf.PreTrainedTokenizerFast:
