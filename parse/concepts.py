@@ -1,36 +1,33 @@
-"""The stage from phrase tables to one concept vocabulary: count by shard, then merge the sorted counts.
+"""The stage from phrase tables to one concept vocabulary: count by shard, merge, keep the frequent.
 
-Memory is bounded by the distinct phrases of one shard and by the vocabulary that comes out: the counts of all
+Memory is bounded by what `parse.counting` holds and by the vocabulary that comes out: the counts of all
 shards are merged as sorted streams, so the long tail of rare phrases is never held.
 """
 
 from __future__ import annotations
 
-import heapq
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pipeline.stage import Inputs, Output, Params, Shard, Stage, sharded_like
+from parse.captions import ENGLISH, language
+from parse.counting import COUNTS, SEPARATOR, Count, SortedCounts, merged, write_counts
+from pipeline.stage import Inputs, Output, Params, Shard, Stage
 from pipeline.stats import Stats
-from store.concepts import PARSED, PHRASES, VOCABULARY, ConceptVocabulary, Words
+from store.concepts import PARSED, PHRASES, VOCABULARY, ConceptVocabulary, Words, mvptr_ids, write_id2phrase
+from store.errors import CorruptError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from pipeline.artifacts import Artifact, ShardRecord
 
-COUNTS = ".counts.parquet"
-_OPEN_FILES = 256
-_SEPARATOR = "\t"
-"""Between the words of a tuple in a table of counts; no caption's word holds one."""
-
-Count = tuple[str, int]
+KINDS = ("objects", "attributes", "relations")
+"""What totals call concepts of one, two and three words."""
+ID2PHRASE = ".id2phrase.json"
+"""Ending of the vocabulary in MVPTR's form."""
 
 
 class ConceptsParams(Params):
@@ -38,50 +35,72 @@ class ConceptsParams(Params):
 
     minimum_count: int = Field(50, ge=1)
     """A concept must occur in this many parsed sentences."""
+    lang: str = ENGLISH
+    """Language whose captions are counted; concepts of one vocabulary are words of one language."""
 
 
 class Concepts(Stage[ConceptsParams]):
     """Count phrases by sentence and keep the frequent ones, with ids that depend on the counts alone.
 
-    Only parsed captions count: an aligned one repeats the sentence that it translates.
+    Only parsed captions count: an aligned one repeats the sentence that it translates. A vocabulary that
+    `extends` another keeps the other's ids, whatever it counts, and numbers what is new behind them.
     """
 
-    version = 1
+    version = 2
     Params = ConceptsParams
-    inputs: ClassVar[Mapping[str, str]] = {"phrases": "phrase tables of training captions"}
+    inputs: ClassVar[Mapping[str, str]] = {
+        "phrases*": "phrase tables of training captions",
+        "extends?": "a vocabulary whose ids stay as they are",
+        "tokenizer?": "word pieces: the vocabulary is then written in MVPTR's form too",
+    }
     unit: ClassVar[str] = "captions"
 
     def shards(self, inputs: Inputs) -> Iterator[Shard]:
-        """One for each phrase table."""
-        return sharded_like(inputs, "phrases")
+        """One for each phrase table; of several artifacts named by data set and table."""
+        tables = inputs.all("phrases")
+        whole = {name: inputs[name].digest for name in ("extends", "tokenizer") if name in inputs}
+        for number, artifact in enumerate(tables):
+            prefix = f"{Path(artifact.manifest.node).name}-" if len(tables) > 1 else ""
+            for record in artifact.shards:
+                yield Shard(
+                    name=f"{prefix}{record.name}",
+                    uses={"phrases": record.digest, **whole},
+                    args={"artifact": number, "table": record.name},
+                )
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
-        """Write `<shard>.counts.parquet`: the shard's tuples, sorted, with the sentences that hold each."""
+        """Write `<shard>.counts.parquet`: the shard's concepts, sorted, with the sentences that hold each."""
         from store.concepts import read_phrases
-        from store.tables import write_table
 
-        counts: Counter[str] = Counter()
+        counts = SortedCounts(lambda: out.scratch)
         stats = Stats()
-        for row in read_phrases(inputs["phrases"].file(shard.name, PHRASES)):
+        table = inputs.all("phrases")[shard.args["artifact"]].file(shard.args["table"], PHRASES)
+        for row in read_phrases(table):
             stats.n_in += 1
             stats.n_ok += 1
-            if row.way == PARSED:
+            if row.way == PARSED and language(row.lang) == self.params.lang:
+                concepts = {SEPARATOR.join(phrase.words) for phrase in row.phrases}
+                counts.add(concepts)
                 stats.totals["sentences"] += 1
-                counts.update({_SEPARATOR.join(phrase.words) for phrase in row.phrases})
-        rows = [{"concept": concept, "sentences": counts[concept]} for concept in sorted(counts)]
-        write_table(out.path(COUNTS), rows, count_schema())
-        stats.totals["occurrences"] = counts.total()
+                stats.totals.update(f"occurrences_{_kind(concept)}" for concept in concepts)
+        write_counts(out.path(COUNTS), counts.merged())
         return stats
 
     def reduce(self, records: list[ShardRecord], folder: Path, inputs: Inputs, out: Output) -> Stats:
         """Merge the counts and write `all.concepts.json`, most frequent first, ties in order of the tuple."""
         sentences = sum(record.statistics.totals["sentences"] for record in records)
         tables = [folder / f"{record.name}{COUNTS}" for record in records]
-        vocabulary, distinct, rare = select(merged(tables, out), self.params.minimum_count, sentences)
+        before: tuple[Words, ...] = ()
+        if "extends" in inputs:
+            before = ConceptVocabulary.read(inputs["extends"].file("all", VOCABULARY)).concepts
+        counts = merged(tables, lambda: out.scratch)
+        vocabulary, totals = select(counts, self.params.minimum_count, sentences, before)
         vocabulary.write(out.path(VOCABULARY))
-        kinds = Counter(f"concepts_{len(words)}" for words in vocabulary.concepts)
-        totals = {"concepts": len(vocabulary), "distinct": distinct, "occurrences_left_out": rare, **kinds}
-        return Stats(totals=Counter(totals))
+        if "tokenizer" in inputs:
+            pieces = _word_pieces(inputs["tokenizer"])
+            ids = mvptr_ids(vocabulary.concepts, pieces.get, max(pieces.values()) + 1)
+            write_id2phrase(out.path(ID2PHRASE), dict(zip(ids, vocabulary.concepts, strict=True)))
+        return Stats(totals=totals)
 
     def illustrate(self, artifact: Artifact, inputs: Inputs) -> list[tuple[str, str]]:
         """The most frequent concepts of each kind, and how much of the captions the vocabulary covers."""
@@ -89,7 +108,6 @@ class Concepts(Stage[ConceptsParams]):
 
         vocabulary = ConceptVocabulary.read(artifact.file("all", VOCABULARY))
         totals = artifact.manifest.stats["totals"]
-        covered = 1 - totals.get("occurrences_left_out", 0) / max(totals.get("occurrences", 0), 1)
         columns = [
             [
                 f"{' '.join(w)} ({n})"
@@ -101,71 +119,72 @@ class Concepts(Stage[ConceptsParams]):
         rows = [[column[i] if i < len(column) else "" for column in columns] for i in range(12)]
         caption = (
             f"{len(vocabulary)} of {totals.get('distinct', 0)} phrases occur in at least"
-            f" {vocabulary.minimum_count} of {vocabulary.sentences} sentences, {covered:.1%} of occurrences"
+            f" {vocabulary.minimum_count} of {vocabulary.sentences} sentences"
         )
-        return [("Concepts", html.table(("object", "with attribute", "relation"), rows, caption=caption))]
+        headers = [f"{kind}, {covered(totals, kind):.1%} of occurrences" for kind in KINDS]
+        return [("Concepts", html.table(headers, rows, caption=caption))]
 
 
-def count_schema() -> pa.Schema:
-    """Return the columns of a table of counts: the words of a tuple joined by tabs, and its sentences."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            pa.field("concept", pa.string(), nullable=False),
-            pa.field("sentences", pa.int64(), nullable=False),
-        ]
-    )
+def covered(totals: Mapping[str, int], kind: str) -> float:
+    """The share of the occurrences of a kind of phrase that the vocabulary has a concept for."""
+    every = totals.get(f"occurrences_{kind}", 0)
+    return 1 - totals.get(f"left_out_{kind}", 0) / every if every else 0.0
 
 
-def merged(tables: Sequence[Path], out: Output) -> Iterator[Count]:
-    """Concepts with their counts over all tables, sorted; many tables are merged in rounds on disk."""
-    from store.tables import TableWriter
-
-    level = 0
-    while len(tables) > _OPEN_FILES:
-        level += 1
-        groups = [tables[start : start + _OPEN_FILES] for start in range(0, len(tables), _OPEN_FILES)]
-        tables = [out.scratch / f"{level}-{number}{COUNTS}" for number in range(len(groups))]
-        for path, group in zip(tables, groups, strict=True):
-            with TableWriter(path, count_schema()) as writer:
-                for concept, count in _summed(group):
-                    writer.write({"concept": concept, "sentences": count})
-    return _summed(tables)
-
-
-def _summed(tables: Iterable[Path]) -> Iterator[Count]:
-    streams = [_stream(table) for table in tables]
-    for concept, group in groupby(heapq.merge(*streams), key=itemgetter(0)):
-        yield concept, sum(count for _, count in group)
-
-
-def _stream(table: Path) -> Iterator[Count]:
-    from store.tables import iter_table
-
-    for row in iter_table(table):
-        yield row["concept"], row["sentences"]
-
-
-def select(counts: Iterable[Count], minimum: int, sentences: int) -> tuple[ConceptVocabulary, int, int]:
+def select(
+    counts: Iterable[Count], minimum: int, sentences: int, before: tuple[Words, ...] = ()
+) -> tuple[ConceptVocabulary, Counter[str]]:
     """Keep what is frequent enough.
 
+    Args:
+        counts: every concept once.
+        minimum: sentences that a concept must occur in.
+        sentences: how many there were.
+        before: concepts that come first, in this order, however often they occur.
+
     Returns:
-        The vocabulary, how many distinct concepts there were, and how many occurrences were left out.
+        The vocabulary, and totals: `concepts`, `distinct` ones counted, and by kind concepts and occurrences
+        left out.
     """
+    known = dict.fromkeys(before, 0)
     kept: list[tuple[int, Words]] = []
-    distinct = rare = 0
+    totals: Counter[str] = Counter()
     for concept, count in counts:
-        distinct += 1
-        if count >= minimum:
-            kept.append((-count, tuple(concept.split(_SEPARATOR))))
+        totals["distinct"] += 1
+        words = tuple(concept.split(SEPARATOR))
+        if words in known:
+            known[words] = count
+        elif count >= minimum:
+            kept.append((-count, words))
         else:
-            rare += count
+            totals[f"left_out_{_kind(concept)}"] += count
     kept.sort()
     vocabulary = ConceptVocabulary(
-        concepts=tuple(words for _, words in kept),
-        counts=tuple(-count for count, _ in kept),
+        concepts=(*known, *(words for _, words in kept)),
+        counts=(*known.values(), *(-count for count, _ in kept)),
         sentences=sentences,
         minimum_count=minimum,
     )
-    return vocabulary, distinct, rare
+    totals["concepts"] = len(vocabulary)
+    totals.update(f"concepts_{KINDS[len(words) - 1]}" for words in vocabulary.concepts)
+    return vocabulary, totals
+
+
+def _kind(concept: str) -> str:
+    return KINDS[concept.count(SEPARATOR)]
+
+
+def _word_pieces(tokenizer: Artifact) -> dict[str, int]:
+    """Ids of the word pieces of a tokenizer.
+
+    Raises:
+        CorruptError: it is no WordPiece tokenizer.
+    """
+    path = tokenizer.file("tokenizer", ".json")
+    try:
+        return {
+            str(piece): int(number)
+            for piece, number in json.loads(path.read_bytes())["model"]["vocab"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptError(f"{path} is no WordPiece tokenizer: {error!r}") from error

@@ -7,7 +7,7 @@ an id to the number of sentences that hold it. MVPTR's `id2phrase` is the bare m
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -176,6 +176,23 @@ def read_id2phrase(path: Path) -> dict[int, Words]:
         return {int(number): _checked(tuple(data[number])) for number in sorted(data, key=int)}
     except (ValueError, TypeError) as error:
         raise CorruptError(f"{path} is no id2phrase: {error}") from error
+
+
+def mvptr_ids(concepts: Iterable[Words], piece: Callable[[str], int | None], first: int) -> list[int]:
+    """Ids in one table with word pieces: a concept of one word that is a word piece shares that id.
+
+    Args:
+        concepts: in the order of their ids.
+        piece: the id of a word piece, or None.
+        first: the id of the first concept with a row of its own.
+    """
+    ids = []
+    for words in concepts:
+        shared = piece(words[0]) if len(words) == 1 else None
+        if shared is None:
+            shared, first = first, first + 1
+        ids.append(shared)
+    return ids
 
 
 def write_id2phrase(path: Path, phrases: Mapping[int, Words]) -> None:

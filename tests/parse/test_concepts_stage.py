@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import parse.concepts
-from parse.concepts import Concepts, merged, select
+import parse.counting
+from parse.concepts import Concepts, select
+from parse.counting import SortedCounts, merged
 from pipeline.artifacts import Artifact
-from pipeline.stage import Output, Shard
+from pipeline.stage import Inputs
 from store.concepts import (
     ConceptVocabulary,
     PhraseRow,
@@ -65,21 +67,17 @@ def test_sentences_are_counted_once_and_only_parsed_ones(made: Artifact) -> None
 def test_totals_say_what_was_left_out(made: Artifact) -> None:
     totals = made.manifest.stats["totals"]
     assert totals["sentences"] == 4
-    assert totals["occurrences"] == 7  # HORSE 3, RED 2, MAN 1, RIDE 1
-    assert totals["occurrences_left_out"] == 2
-    assert (totals["distinct"], totals["concepts"], totals["concepts_1"], totals["concepts_2"]) == (
-        4,
-        2,
-        1,
-        1,
-    )
+    counted = {name: totals.get(f"occurrences_{name}", 0) for name in ("objects", "attributes", "relations")}
+    assert counted == {"objects": 4, "attributes": 2, "relations": 1}  # HORSE 3 and MAN 1, RED 2, RIDE 1
+    assert (totals["left_out_objects"], totals["left_out_relations"]) == (1, 1)
+    assert (totals["distinct"], totals["concepts"], totals["concepts_objects"]) == (4, 2, 1)
     assert made.manifest.stats["n_in"] == made.manifest.stats["n_ok"] == 6
 
 
 def test_illustration_names_the_coverage(made: Artifact) -> None:
     ((_, table),) = Concepts(Concepts.Params()).illustrate(made, given())
     assert "horse red (2)" in table
-    assert "71.4%" in table
+    assert "objects, 75.0% of occurrences" in table
 
 
 def test_look_up_keeps_order_and_drops_strangers(made: Artifact) -> None:
@@ -110,7 +108,7 @@ def test_any_split_into_shards_gives_one_vocabulary(
 
 
 def test_many_tables_are_merged_in_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parse.concepts, "_OPEN_FILES", 2)
+    monkeypatch.setattr(parse.counting, "OPEN_FILES", 2)
     phrases = tables(tmp_path / "in", **{f"s{n}": [row(n, MAN, (f"x{n}",))] for n in range(9)})
     made = run(Concepts(Concepts.Params(minimum_count=9)), given(phrases=phrases), tmp_path / "out")
     assert ConceptVocabulary.read(made.file("all", ".concepts.json")).concepts == (MAN,)
@@ -118,13 +116,75 @@ def test_many_tables_are_merged_in_rounds(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_ties_stand_in_order_of_the_tuple() -> None:
-    vocabulary, distinct, rare = select([("a", 1), ("b", 2), ("b\tc", 2), ("d", 2)], 2, 5)
+    vocabulary, totals = select([("a", 1), ("b", 2), ("b\tc", 2), ("d", 2)], 2, 5)
     assert vocabulary.concepts == (("b",), ("b", "c"), ("d",))
-    assert (distinct, rare) == (4, 1)
+    assert (totals["distinct"], totals["left_out_objects"]) == (4, 1)
+
+
+def test_an_extended_vocabulary_keeps_its_ids() -> None:
+    before = (("d",), ("gone",), ("a",))
+    vocabulary, totals = select([("a", 1), ("b", 9), ("d", 2)], 2, 5, before)
+    assert vocabulary.concepts == (("d",), ("gone",), ("a",), ("b",))
+    assert vocabulary.counts == (2, 0, 1, 9)
+    assert totals["left_out_objects"] == 0
+
+
+def test_the_stage_extends_a_vocabulary(made: Artifact, tmp_path: Path) -> None:
+    phrases = tables(tmp_path / "more", s0=[row(0, MAN), row(1, MAN), row(2, HORSE)])
+    inputs = given(phrases=phrases, extends=made)
+    stage = Concepts(Concepts.Params(minimum_count=2))
+    assert all(shard.uses["extends"] == made.digest for shard in stage.shards(inputs))
+    vocabulary = ConceptVocabulary.read(run(stage, inputs, tmp_path / "out2").file("all", ".concepts.json"))
+    assert vocabulary.concepts == (HORSE, RED, MAN)
+    assert vocabulary.counts == (1, 0, 2)
+
+
+def test_several_data_sets_make_one_vocabulary(tmp_path: Path) -> None:
+    one, other = tables(tmp_path / "a", s0=[row(0, MAN)]), tables(tmp_path / "b", s0=[row(1, MAN)])
+    other = replace(other, manifest=replace(other.manifest, node="phrases/other"))
+    inputs = Inputs({"phrases": (one, other)}, lambda path: "")
+    made = run(Concepts(Concepts.Params(minimum_count=2)), inputs, tmp_path / "out")
+    assert [record.name for record in made.shards] == ["toys-s0", "other-s0"]
+    assert ConceptVocabulary.read(made.file("all", ".concepts.json")).counts == (2,)
+
+
+def test_only_one_language_counts(tmp_path: Path) -> None:
+    french = replace(row(1, ("cheval",)), lang="fr-CA")
+    phrases = tables(tmp_path / "in", s0=[row(0, HORSE), french])
+    stage = Concepts(Concepts.Params(minimum_count=1, lang="fr"))
+    vocabulary = ConceptVocabulary.read(
+        run(stage, given(phrases=phrases), tmp_path / "out").file("all", ".concepts.json")
+    )
+    assert vocabulary.concepts == (("cheval",),)
+
+
+def test_a_word_that_is_a_word_piece_shares_its_id(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    vocab = {"[PAD]": 0, "horse": 1, "##s": 2}
+    (tmp_path / "tokenizer" / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocab}}))
+    tokenizer = artifact(tmp_path / "tokenizer", [record("tokenizer")])
+    phrases = tables(tmp_path / "in", s0=[row(0, HORSE, RED, MAN)])
+    made = run(
+        Concepts(Concepts.Params(minimum_count=1)),
+        given(phrases=phrases, tokenizer=tokenizer),
+        tmp_path / "out",
+    )
+    assert read_id2phrase(made.file("all", ".id2phrase.json")) == {1: HORSE, 3: RED, 4: MAN}
+
+
+def test_what_does_not_fit_in_memory_is_counted_on_disk(tmp_path: Path) -> None:
+    counts = SortedCounts(lambda: tmp_path, held=3)
+    expected: Counter[str] = Counter()
+    for number in range(50):
+        sentence = [f"w{number % 7}", f"w{number % 7}", f"x{number}"]
+        counts.add(sentence)
+        expected.update(set(sentence))
+    assert len(list(tmp_path.iterdir())) > 20
+    assert list(counts.merged()) == sorted(expected.items())
 
 
 def test_nothing_to_merge(tmp_path: Path) -> None:
-    assert list(merged([], Output(Shard(name="all"), tmp_path, tmp_path))) == []
+    assert list(merged([], lambda: tmp_path)) == []
 
 
 def test_minimum_count_is_positive() -> None:
