@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 Convention = Literal["detectron2", "caffe", "maskrcnn-benchmark"]
 """How corners count. detectron2: a box ends where it ends. caffe and maskrcnn-benchmark: its last pixel
@@ -69,6 +69,15 @@ class C4Shape(BaseModel):
     embedding: int = 256
     attribute_width: int = 512
     attribute_class: Literal["any", "object"] = "any"
+
+    @model_validator(mode="after")
+    def _divides(self) -> C4Shape:
+        """Refuse what cannot be built."""
+        if self.width % self.groups:
+            raise ValueError(f"{self.groups} groups do not divide a width of {self.width}")
+        if min(self.blocks) < 1 or self.head_blocks < 1:
+            raise ValueError("every stage has at least one block")
+        return self
 
     @property
     def dimension(self) -> int:

@@ -70,7 +70,7 @@ def _c4(params: PretrainedDetectorParams) -> Made:
         shape = C4Shape.model_validate({**published_shape, **family.shape, **params.shape})
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"shape.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ConfigError(f"{'.'.join(map(str, ('shape', *first['loc'])))}: {first['msg']}") from error
     detector = C4Detector(
         shape,
         names_or_numbers(params.classes, "label_to_idx", shape.classes),

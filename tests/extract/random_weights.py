@@ -37,7 +37,8 @@ def random_c4(shape: C4Shape = TINY, seed: int = 0) -> C4Detector:
         detector = C4Detector(shape, *names(shape)).eval()
         calibrate(detector, lambda: detector.detect(torch.randn(1, 3, 96, 128), 20))
         head, predictor = detector.proposal_generator.rpn_head, detector.roi_heads.box_predictor
-        spread(head.objectness_logits, head.anchor_deltas, predictor.cls_score, predictor.bbox_pred)
+        spread(head.objectness_logits, predictor.cls_score, predictor.bbox_pred)
+        spread(head.anchor_deltas, deviation=0.01)
     return detector
 
 
