@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import resource
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -65,13 +65,27 @@ class RecordStore(Generic[R]):
         return self._read(files, _place(files, key), key)
 
     def read_many(self, keys: Sequence[str]) -> list[R]:
-        """Several records, in the order asked; read in the order on disk, all of them ahead of the first."""
+        """Several records, in the order asked; the disk is asked for all of them at once."""
+        return list(self.stream(keys, len(keys)))
+
+    def stream(self, keys: Iterable[str], ahead: int = 64) -> Iterator[R]:
+        """Records one by one, in the order asked, while the disk reads the next ones.
+
+        To copy them into a batch it is faster than `read_many`: the memory of one is there for the next.
+
+        Args:
+            ahead: how many the disk is asked for before they are wanted.
+        """
         files = self._files.get()
-        places = sorted((_place(files, key), key) for key in set(keys))
-        for (number, row), _ in places:
+        waiting: deque[tuple[Place, str]] = deque()
+        for key in keys:
+            place = number, row = _place(files, key)
             files.file(number).prefetch(row)
-        found = {key: self._read(files, place, key) for place, key in places}
-        return [found[key] for key in keys]
+            waiting.append((place, key))
+            if len(waiting) > ahead:
+                yield self._read(files, *waiting.popleft())
+        for each in waiting:
+            yield self._read(files, *each)
 
     def keys(self) -> Iterator[str]:
         """All keys, ascending by their UTF-8 bytes within each shard, shards by name."""
