@@ -1,0 +1,1 @@
+"""Fetch images from strangers' servers: politely, safely, and each address to a definite end."""
