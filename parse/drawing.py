@@ -43,6 +43,10 @@ class Picture:
                 relations.append((words[0], words[1], words[2]))
         return cls(objects, relations)
 
+    def between(self, one: str, other: str) -> list[str]:
+        """Names of the relations of two objects, in either direction."""
+        return [name for subject, name, thing in self.relations if {subject, thing} == {one, other}]
+
 
 def text_lines(tuples: Iterable[Words]) -> list[str]:
     """A line for each object, and below it what it is and what it does."""
@@ -61,15 +65,22 @@ def text_lines(tuples: Iterable[Words]) -> list[str]:
 
 def svg(tuples: Iterable[Words], *, title: str = "") -> Markup:
     """Objects as boxes in the order of the caption, attributes below them, relations as arcs above."""
-    from pipeline.markup import Markup, element, join
+    from pipeline.markup import element
 
     picture = Picture.of(tuples)
+    if not picture.objects:
+        return element("p", "no graph", class_="quiet")
     places: dict[str, tuple[float, float]] = {}
-    x = 2.0
+    x, before = 2.0, ""
     for name, attributes in picture.objects.items():
-        width = max((len(text) for text in (name, *attributes)), default=0) * _LETTER + 2 * _PADDING
+        # A box is as wide as what stands on it, and neighbours are as far apart as what joins them is long.
+        letters = max(len(text) for text in (name, *attributes, *picture.between(name, name)))
+        width = letters * _LETTER + 2 * _PADDING
+        if before:
+            label = max(map(len, picture.between(before, name)), default=0) * _LETTER + 2 * _PADDING
+            x += max(_GAP, label - (places[before][1] + width) / 2)
         places[name] = (x, width)
-        x += width + _GAP
+        x, before = x + width, name
     levels = _levels(picture, list(picture.objects))
     top = (max(levels, default=0) + 1) * _RISE if levels else 4.0
     drawn = [
@@ -78,23 +89,16 @@ def svg(tuples: Iterable[Words], *, title: str = "") -> Markup:
     ]
     for name, attributes in picture.objects.items():
         drawn.append(_box(places[name], top, name, attributes))
-    # A relation's name may be wider than the boxes that it joins.
-    widest = max((len(relation) for _, relation, _ in picture.relations), default=0) * _LETTER
-    width = max(x - _GAP + 2, widest + 2 * _PADDING)
     height = top + _BOX + max(map(len, picture.objects.values()), default=0) * _LINE + 6
-    return (
-        element(
-            "svg",
-            element("title", title or "scene graph"),
-            *(drawn or [Markup("")]),
-            viewBox=f"0 0 {width:.0f} {height:.0f}",
-            width=f"{width:.0f}",
-            height=f"{height:.0f}",
-            role="img",
-            style="max-width:100%;height:auto;font:13px system-ui,sans-serif",
-        )
-        if picture.objects
-        else join([element("p", "no graph", class_="quiet")])
+    return element(
+        "svg",
+        element("title", title or "scene graph"),
+        *drawn,
+        viewBox=f"0 0 {x + 2:.0f} {height:.0f}",
+        width=f"{x + 2:.0f}",
+        height=f"{height:.0f}",
+        role="img",
+        style="max-width:100%;height:auto;font:13px system-ui,sans-serif",
     )
 
 
@@ -122,11 +126,11 @@ def _arc(
 ) -> Markup:
     from pipeline.markup import element
 
-    side = 6.0 if subject[0] < thing[0] else -6.0
+    side = 6.0 if subject[0] <= thing[0] else -6.0
     start = subject[0] + subject[1] / 2 + side
     end = thing[0] + thing[1] / 2 - side
     if subject == thing:
-        start, end = start - 12, end + 12
+        start, end = start - 20, end + 20
     ceiling = top - level * _RISE - 18
     bend = side * 1.3
     points = [

@@ -175,7 +175,8 @@ def _drop_partitives(tree: Tree, words: Words) -> None:
     """`manger du pain`: an article that looks like a preposition."""
     for token in range(len(tree)):
         head = tree.heads[token]
-        if tree.deps[token] == "case" and tree.words[token] in words.partitives:
+        plain = tree.name(token) == words.forms.get(tree.words[token])  # not the end of `à côté du`
+        if tree.deps[token] == "case" and tree.words[token] in words.partitives and plain:
             governor = tree.heads[head]
             if tree.tags[governor].startswith("VERB") and tree.deps[head].startswith(("obl", "obj", "nmod")):
                 tree.fold([token], head)

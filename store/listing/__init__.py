@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from store.errors import DataError
+from store.listing.phrases import PhraseTable, is_phrase_table
 from store.listing.plain import Json, Other
 from store.listing.shards import Shard, Table, Tar
 from store.listing.stores import Index, Store, Tensors
@@ -91,6 +92,8 @@ def _open(path: Path) -> Look:
         return Index(index) if index.exists() else _Folder(path)
     if path.suffix == ".tar":
         return Shard(path) if path.with_suffix(".parquet").exists() else Tar(path)
+    if path.suffix == ".parquet" and is_phrase_table(path):
+        return PhraseTable(path)
     kinds: dict[str, type[Any]] = {
         ".parquet": Table,
         ".lmdb": Store,

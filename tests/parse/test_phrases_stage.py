@@ -144,3 +144,17 @@ def test_illustration_draws_graphs_and_shows_translations(
     assert ">ride</text>" in drawn
     assert "man ride horse" in table
     assert "aligned" in table
+
+
+def test_inspect_shows_phrases_as_people_read_them(made: Artifact) -> None:
+    from store.listing import entries, entry
+
+    path = made.file("s0", ".parquet")
+    assert entries(path, 0, 1) == [
+        {"caption_id": "toys/a#en0", "lang": "en", "way": "parsed", "phrases": "man · horse · man ride horse"}
+    ]
+    assert entry(path, "toys/a#en0")["phrases"][-1] == {
+        "phrase": "man ride horse",
+        "characters": "2–5, 6–12, 15–20",
+    }
+    assert [row["way"] for row in entry(path, "toys/b")["captions"]] == ["aligned", "parsed", "none"]
