@@ -18,7 +18,6 @@ from store.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from extract.formats.base import Entry
-    from extract.formats.lines import Lookup
     from store.features import StoreWriter
     from store.records import Regions
 
@@ -95,9 +94,10 @@ class ImportRegions(Stage[ImportRegionsParams]):
         from extract.formats.base import Beside
         from extract.formats.find import open_reader
         from extract.formats.names import read_names
+        from extract.joining import SampleSizes
 
         self._rule = KeyRule(self.params.image_id, self.params.key)
-        self._samples = _sizes(inputs["shards"]) if "shards" in inputs else None
+        self._samples = SampleSizes(inputs["shards"]) if "shards" in inputs else None
         source = self._source()
         named = self._files(source)
         classes = read_names(named["classes"]) if "classes" in named else ()
@@ -133,7 +133,7 @@ class ImportRegions(Stage[ImportRegionsParams]):
         with writer, TableWriter(out.path(ORIGINS), _origins_schema(), rows_per_group=256) as origins:
             for entry in self._reader.read(shard.args):
                 key = self._rule.key(entry.image_id) if entry.image_id else None
-                if key is not None and self._samples is not None and self._samples.get(key) is None:
+                if key is not None and self._samples is not None and key not in self._samples:
                     stats.totals["images of no sample, left out"] += 1
                     continue
                 stats.n_in += 1
@@ -147,7 +147,9 @@ class ImportRegions(Stage[ImportRegionsParams]):
                 assert key is not None
                 assert entry.regions is not None
                 first[key] = entry.where
-                if self._samples is not None and self._size(entry.image_id) != _size_of(entry.regions):
+                if self._samples is not None and self._samples.size(key) != tuple(
+                    entry.regions.image_size.tolist()
+                ):
                     stats.totals["of another size than their sample"] += 1
                 origins.write({"key": key, "image_id": entry.image_id, "extra": _plain(entry)})
                 _count(entry.regions, stats)
@@ -160,6 +162,7 @@ class ImportRegions(Stage[ImportRegionsParams]):
         Raises:
             DataError: one image in two shards, or no image at all.
         """
+        from extract.joining import each_sample
         from store.atomic import write_json
         from store.features import write_index
         from store.features.index import Index
@@ -173,7 +176,7 @@ class ImportRegions(Stage[ImportRegionsParams]):
         stats = Stats()
         if "shards" in inputs:
             index = Index(path)
-            for key, _ in _samples(inputs["shards"]):
+            for key, _ in each_sample(inputs["shards"]):
                 stats.n_in += 1
                 if index.find(key) is None:
                     out.fail(key, "no_features", "the source has no usable entry for it")
@@ -216,8 +219,7 @@ class ImportRegions(Stage[ImportRegionsParams]):
 
     def _size(self, image_id: str) -> tuple[int, int] | None:
         key = self._rule.key(image_id)
-        found = self._samples.get(key) if self._samples is not None and key is not None else None
-        return None if found is None else divmod(found, 1 << 32)
+        return self._samples.size(key) if self._samples is not None and key is not None else None
 
     def _refusal(self, entry: Entry, key: str | None, first: Mapping[str, str]) -> tuple[str, str] | None:
         """Why an entry is not taken: class and detail."""
@@ -263,29 +265,6 @@ class ImportRegions(Stage[ImportRegionsParams]):
                 f" '{self._rule.key(entry.image_id)}'; set `key` and `image_id` so that it is a sample's key"
             )
         return f"what failed: {', '.join(f'{name} {n}' for name, n in sorted(stats.failed.items()))}"
-
-
-def _samples(shards: Artifact) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Key and size of every sample."""
-    from store.shards import SUCCESS
-    from store.tables import iter_table
-
-    for record in shards.shards:
-        path = shards.file(record.name, ".parquet")
-        for row in iter_table(path, ["key", "status", "height", "width"]):
-            if row["status"] == SUCCESS:
-                yield row["key"], (row["height"], row["width"])
-
-
-def _sizes(shards: Artifact) -> Lookup:
-    from extract.formats.lines import Lookup
-
-    return Lookup((key, (height << 32) + width) for key, (height, width) in _samples(shards))
-
-
-def _size_of(regions: Regions) -> tuple[int, int]:
-    height, width = regions.image_size.tolist()
-    return height, width
 
 
 def _origins_schema() -> object:

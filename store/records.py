@@ -74,7 +74,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regions:
-    """The detected regions of one image, sorted by descending score.
+    """The detected regions of one image, sorted by descending score; imported ones as their source has them.
 
     Attributes:
         boxes: float32 [n, 4], x1 y1 x2 y2 in pixels of the original image.

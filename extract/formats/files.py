@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -50,7 +51,7 @@ def _bytes(zipped: zipfile.ZipFile | None, below: Path, name: str) -> bytes:
         if size > MOST_BYTES:
             raise BadEntryError("bad_entry", f"a file of {size >> 20} MB")
         return (below / name).read_bytes() if zipped is None else zipped.read(name)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise BadEntryError("unreadable", f"{type(error).__name__}: {error}") from error
 
 

@@ -7,6 +7,7 @@ that its index is wrong after the first letter beyond ASCII; ours counts bytes.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ class LineIndex:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.offsets = np.loadtxt(path, np.int64, ndmin=1)
+            with warnings.catch_warnings(action="ignore"):  # that it is empty: then it does not fit
+                self.offsets = np.loadtxt(path, np.int64, comments=None, ndmin=1)
         except ValueError as error:
             raise DataError(f"{path} is no line index: {error}", _NOT_NEEDED) from error
         if self.offsets.ndim != 1 or (np.diff(self.offsets) <= 0).any() or (self.offsets[:1] != 0).any():
@@ -134,15 +136,15 @@ class SideTable:
         if not path.is_file():
             raise DataError(f"{path} is missing")
         self._lookup = Lookup((_first(line), line.offset) for line in read_lines(path))
-        self._file = path.open("rb")
 
     def get(self, image_id: str) -> str | None:
         """What follows the id in its line, or None where there is no such line."""
         offset = self._lookup.get(image_id)
         if offset is None:
             return None
-        self._file.seek(offset)
-        head, _, rest = read_line(self._file, self.path).rstrip(b"\r\n").partition(b"\t")
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            head, _, rest = read_line(file, self.path).rstrip(b"\r\n").partition(b"\t")
         return rest.decode("utf-8", "replace") if head.decode("utf-8", "replace") == image_id else None
 
 

@@ -169,6 +169,7 @@ def test_tables_beside_that_do_not_fit(
     [
         (lambda lines: [*lines[:2], str(int(lines[2]) + 1), *lines[3:]], "line 3 is at byte"),
         (lambda lines: lines[:-1], "the index ends before it"),
+        (lambda lines: [], "the index ends before it"),
         (lambda lines: [*lines, "99999999"], "a line at byte 99999999"),
         (lambda lines: ["5", *lines[1:]], "do not ascend from 0"),
         (lambda lines: ["many"], "is no line index"),
