@@ -72,3 +72,18 @@ def test_options_that_cannot_be_meant(tmp_path: Path, words: tuple[str, ...], wh
     done = run("import", path, "-o", tmp_path / "w", *words)
     assert isinstance(done.exception, ConfigError)
     assert what in str(done.exception)
+
+
+def test_a_pipeline_finds_it_fresh(tmp_path: Path) -> None:
+    """Made by the verb in the pipeline's workspace, under the stage's name: nothing is left to do."""
+    path = make.butd_ten(tmp_path / "a.tsv", make.toys(5))
+    (tmp_path / "stages.yaml").write_text(
+        "executor: inline\ndatasets:\n  train: {}\nstages:\n  regions:\n    run: extract.importing:ImportRegions\n"
+        f"    over: [train]\n    params: {{path: {path}, key: 'toy/{{id}}', images_per_shard: 2}}\n"
+    )
+    words = ("--as", "regions/train", "--key", "toy/{id}", "--images-per-shard", 2)
+    done = run("import", path, "-o", tmp_path / "work" / "demo", *words)
+    assert done.exit_code == 0, done.output
+    done = run("run", "-f", tmp_path / "stages.yaml")
+    assert done.exit_code == 0, done.output
+    assert "nothing to do" in done.output
