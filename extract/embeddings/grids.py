@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import PositiveInt, model_validator
 
 from extract.embeddings.stage import EmbeddingParams, Embeddings
 from extract.recipes import Preprocessing
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
     from extract.embeddings.embedded import Embedded
 
-IMAGENET = Preprocessing(short=600, long=1000, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-"""torchvision's means and deviations; the size at which bottom-up attention sees images."""
+
+class GridPreprocessing(Preprocessing):
+    """torchvision's means and deviations; the size at which bottom-up attention sees images."""
+
+    short: int | None = 600
+    long: int | None = 1000
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
 
 class GridFeaturesParams(EmbeddingParams):
@@ -39,7 +45,9 @@ class GridFeaturesParams(EmbeddingParams):
     """`mean`: over the cells. `none`: the cells alone."""
     tokens: bool = True
     """Store the cells, row by row."""
-    preprocessing: Preprocessing = IMAGENET
+    decoders: PositiveInt = unkeyed(1)
+    """Threads that decode and resize images beside the network."""
+    preprocessing: GridPreprocessing = GridPreprocessing()
     """Images keep their shape; those of one exact shape go together."""
 
     @model_validator(mode="after")
@@ -95,7 +103,7 @@ class GridFeatures(Embeddings[GridFeaturesParams]):
         import torch
 
         from extract.clock import timed
-        from extract.embeddings.pixels import by_shape, prepared
+        from extract.embeddings.pixels import by_shape, images
         from extract.images import normalise
 
         how = self.params.preprocessing
@@ -104,8 +112,8 @@ class GridFeatures(Embeddings[GridFeaturesParams]):
         def prepare(pixels: NDArray[np.uint8]) -> torch.Tensor:
             return normalise(torch.tensor(pixels)[None], how)[0]
 
-        images = prepared(tar, how, prepare, out, stats)
-        for keys, batch in by_shape(images, self.params.batch):
+        found = images(tar, how, prepare, self.params.decoders, out, stats)
+        for keys, batch in by_shape(found, self.params.batch):
             with timed(stats, "compute"):
                 embedded = self.tower(batch)
             yield keys, embedded

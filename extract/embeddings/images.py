@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from extract.embeddings.source import IMAGE_FILES, identity, resolve
 from extract.embeddings.stage import EmbeddingParams, Embeddings, Pool
@@ -43,6 +43,8 @@ class ImageEmbeddingsParams(EmbeddingParams):
     pool: Pool = "tower"
     """`tower`: the model's own vector (CLIP: projected, as MLA trains against; ViT: its pooler). `cls`: the
     last state of the first token (LiT and LilT with DeiT). `mean`: of the patches. `none`: tokens alone."""
+    decoders: PositiveInt = unkeyed(1)
+    """Threads that decode and prepare images beside the tower."""
     preprocessing: dict[str, Any] = Field(default_factory=dict)
     """Settings in place of those of the tower's preprocessor_config.json, in the terms of transformers. LilT:
     {size: {height: 256, width: 256}, resample: 3, image_mean: CLIP's, image_std: CLIP's}. Another size than
@@ -96,12 +98,12 @@ class ImageEmbeddings(Embeddings[ImageEmbeddingsParams]):
     ) -> Iterator[tuple[Sequence[str], Embedded]]:
         """Embed images of one exact shape together."""
         from extract.clock import timed
-        from extract.embeddings.pixels import by_shape, prepared
+        from extract.embeddings.pixels import by_shape, images
         from extract.recipes import Preprocessing
 
         tar = inputs["shards"].file(shard.name, ".tar")
-        images = prepared(tar, Preprocessing(), self.prepare, out, stats)
-        for keys, batch in by_shape(images, self.params.batch):
+        found = images(tar, Preprocessing(), self.prepare, self.params.decoders, out, stats)
+        for keys, batch in by_shape(found, self.params.batch):
             with timed(stats, "compute"):
                 embedded = self.tower(batch)
             yield keys, embedded

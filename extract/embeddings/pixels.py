@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from extract.clock import timed
 from extract.embeddings.images import SETTINGS
 from extract.embeddings.loading import quiet
 from extract.embeddings.stage import fail
@@ -19,6 +22,7 @@ from extract.recipes import Preprocessing
 from pipeline.stage import Output
 from pipeline.stats import Stats
 from store.errors import DataError, UserError
+from store.records import Sample
 from store.shards import read_shard
 
 Tensor = torch.Tensor
@@ -27,6 +31,8 @@ Prepare = Callable[[NDArray[np.uint8]], Tensor]
 
 HELD_BYTES = 1 << 29
 """Images that may wait for others of their shape; then those that waited longest go as they are."""
+AHEAD = 4
+"""Samples that each thread may have ready before they are asked for."""
 NEEDED = ("size", "image_mean", "image_std")
 """Settings without which nobody knows how the images of a tower look."""
 
@@ -60,9 +66,10 @@ class Preprocessor:
                     )
                 else:
                     self._processor = transformers.ViTImageProcessorPil(**changes)
+                self(np.zeros((64, 64, 3), np.uint8))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(
-                f"preprocessing of {folder} cannot be read: {' '.join(str(error).split())}",
+                f"preprocessing of {folder} cannot be used: {' '.join(str(error).split())}",
                 f"settings are {', '.join(SETTINGS)}, in the form of transformers",
             ) from error
 
@@ -77,33 +84,62 @@ class Preprocessor:
         return {name: value for name, value in self._processor.to_dict().items() if name in SETTINGS}
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What became of one sample: its image, or the class of its failure and what was wrong."""
+
+    key: str
+    image: Tensor | None
+    failure: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+
+
 def prepared(
-    tar: Path, resize: Preprocessing, prepare: Prepare, out: Output, stats: Stats
+    samples: Iterable[Sample], resize: Preprocessing, prepare: Prepare, decoders: int
+) -> Iterator[Prepared]:
+    """Decode and prepare samples on threads that stay a few samples ahead of whoever takes them, in order."""
+    waiting: deque[Future[Prepared]] = deque()
+    with ThreadPoolExecutor(decoders, thread_name_prefix="prepare") as threads:
+        try:
+            for sample in samples:
+                waiting.append(threads.submit(_prepare, sample, resize, prepare))
+                if len(waiting) > AHEAD * decoders:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def _prepare(sample: Sample, resize: Preprocessing, prepare: Prepare) -> Prepared:
+    if sample.image is None:
+        return Prepared(sample.key, None, "no_image", "a sample of text alone")
+    began = time.perf_counter()
+    try:
+        pixels, _ = decode(sample.image, resize)
+        image = prepare(pixels)
+    except DataError as error:
+        return Prepared(sample.key, None, "decode", error.what)
+    return Prepared(sample.key, image, seconds=time.perf_counter() - began)
+
+
+def images(
+    tar: Path, resize: Preprocessing, prepare: Prepare, decoders: int, out: Output, stats: Stats
 ) -> Iterator[tuple[str, Tensor]]:
     """(key, float32 [3, H, W]) of the images of a shard, or of those to try again; the rest fails by name."""
-    for sample in read_shard(tar):
-        if out.retry and sample.key not in out.retry:
-            continue
+    wanted = (sample for sample in read_shard(tar) if not out.retry or sample.key in out.retry)
+    for each in prepared(wanted, resize, prepare, decoders):
         stats.n_in += 1
-        if sample.image is None:
-            fail(sample.key, "no_image", "a sample of text alone", out, stats)
-            continue
-        try:
-            with timed(stats, "decode"):
-                pixels, _ = decode(sample.image, resize)
-            with timed(stats, "prepare"):
-                image = prepare(pixels)
-        except DataError as error:
-            fail(sample.key, "decode", error.what, out, stats)
-            continue
-        except ValueError as error:  # a strip of one pixel, which no cropping makes a square
-            fail(sample.key, "prepare", str(error), out, stats)
-            continue
-        yield sample.key, image
+        stats.seconds["prepare"] += each.seconds  # type: ignore[assignment]
+        if each.image is None:
+            fail(each.key, each.failure, each.detail, out, stats)
+        else:
+            yield each.key, each.image
 
 
 def by_shape(
-    images: Iterator[tuple[str, Tensor]], size: int, room: int = HELD_BYTES
+    found: Iterable[tuple[str, Tensor]], size: int, room: int = HELD_BYTES
 ) -> Iterator[tuple[list[str], Tensor]]:
     """Batches of one exact shape, so that nothing is padded: keys and float32 [B, 3, H, W].
 
@@ -112,7 +148,7 @@ def by_shape(
     """
     groups: dict[tuple[int, ...], tuple[list[str], list[Tensor]]] = {}
     held = 0
-    for key, image in images:
+    for key, image in found:
         shape = tuple(image.shape)
         keys, tensors = groups.setdefault(shape, ([], []))
         keys.append(key)

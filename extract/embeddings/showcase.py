@@ -53,7 +53,7 @@ def neighbours(embeddings: Artifact, shards: Artifact) -> list[tuple[str, str]]:
         kind="quiet",
     )
     if sample_of(keys[0]) != keys[0]:
-        shown = _sentences(asked, dict(captions(shards, first)))
+        shown = html.join([_siblings(keys, cosines), _sentences(asked, dict(captions(shards, first)))])
     else:
         shown = _pictures(asked, ShardReader(shards.file(first, ".tar")))
     spread = html.grid([spread_of(norms, "norm"), spread_of(others, "cosine of any two")])
@@ -82,7 +82,7 @@ def cosine_table(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def spread_of(values: NDArray[np.float32], title: str) -> Markup:
     """A histogram from the least to the greatest value."""
     low, high = float(values.min()), float(values.max())
-    edges = np.linspace(low, max(high, low + 1e-3), BINS + 1)
+    edges = np.linspace(low, max(high, low + 1e-3), min(BINS, 4 + len(values) // 8) + 1)
     counts, _ = np.histogram(values, edges)
     return histogram(Histogram(tuple(edges.tolist()), [0, *counts.tolist(), 0]), title=title)
 
@@ -93,11 +93,25 @@ def nearest(keys: Sequence[str], cosines: NDArray[np.float32], row: int) -> Neig
     return Neighbours(keys[row], [(keys[i], float(cosines[row, i])) for i in order[:NEAREST]])
 
 
+def _siblings(keys: Sequence[str], cosines: NDArray[np.float32]) -> Markup:
+    """How many captions lie nearest to one of the same image."""
+    images = np.asarray([sample_of(key) for key in keys])
+    alike = images[:, None] == images[None]
+    np.fill_diagonal(alike, val=False)
+    others = np.where(np.eye(len(keys), dtype=bool), -np.inf, cosines)
+    share = alike[np.arange(len(keys)), others.argmax(1)].mean()
+    chance = alike.sum() / (len(keys) * (len(keys) - 1))
+    return html.paragraph(
+        f"{share:.0%} of the captions lie nearest to another one of the same image; {chance:.0%} by chance.",
+        kind="quiet",
+    )
+
+
 def _sentences(asked: Sequence[Neighbours], texts: dict[str, str]) -> Markup:
     rows = [
-        (texts.get(each.key, each.key), texts.get(key, key), f"{cosine:.3f}")
+        ("" if i else texts.get(each.key, each.key), texts.get(key, key), f"{cosine:.3f}")
         for each in asked
-        for key, cosine in each.nearest
+        for i, (key, cosine) in enumerate(each.nearest)
     ]
     return html.table(("caption", "nearest", "cosine"), rows, align="llr")
 

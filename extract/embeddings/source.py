@@ -77,7 +77,7 @@ def resolve(tower: str, revision: str, files: Sequence[str]) -> tuple[Path, str]
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise UserError(
             f"tower '{tower}' ({revision or 'main'}) is neither here nor can it be fetched:"
-            f" {' '.join(str(error).split())}",
+            f" {' '.join(str(error).split())[:120]}",
             f"where there is a network: hf download {tower} --local-dir FOLDER; here: tower=FOLDER",
         ) from error
     _relevant(folder, files)

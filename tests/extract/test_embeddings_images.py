@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from extract.embeddings.embedded import Running
 from extract.embeddings.images import ImageEmbeddings, ImageEmbeddingsParams
-from extract.embeddings.pixels import Preprocessor, by_shape
+from extract.embeddings.pixels import Preprocessor, by_shape, prepared
 from extract.embeddings.vision import ImageTower
+from extract.recipes import Preprocessing
 from pipeline.artifacts import Artifact
 from store.embeddings import open_embeddings
 from store.errors import ConfigError, UserError
@@ -142,8 +143,23 @@ def test_the_same_bytes_on_every_run(
     embed(tmp_path / "a", stage(folder), shards)
     torch.rand(7)
     shutil.copytree(folder, tmp_path / "moved")
-    embed(tmp_path / "b", stage(tmp_path / "moved"), shards)
+    embed(tmp_path / "b", stage(tmp_path / "moved", decoders=3), shards)
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+
+
+def test_threads_keep_the_order(samples: list[Sample]) -> None:
+    """However long each takes."""
+    drawn = []
+
+    def source() -> Iterator[Sample]:
+        for sample in samples:
+            drawn.append(sample.key)
+            yield sample
+
+    found = prepared(source(), Preprocessing(), lambda pixels: torch.tensor(pixels[:1, :1]), decoders=1)
+    assert next(found).key == samples[0].key
+    assert len(drawn) == 5  # not the whole shard
+    assert [each.key for each in found] == [sample.key for sample in samples[1:]]
 
 
 def test_bad_images_fail_and_are_tried_again(
@@ -268,6 +284,9 @@ def test_a_tower_without_preprocessing_needs_some(
         stage(folder).setup(inputs_of(shards=shards))
     assert "size, image_mean, image_std" in caught.value.hint
     said = {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    with pytest.raises(UserError, match="cannot be used") as caught:
+        stage(folder, preprocessing={**said, "image_mean": [0.5] * 2}).setup(inputs_of(shards=shards))
+    assert "image_mean" in caught.value.hint
     one, _, _ = embed(tmp_path / "a", stage(folder, preprocessing=said), shards)
     two, _, _ = embed(tmp_path / "b", stage(made["vit"][0]), shards)
     np.testing.assert_array_equal(one["toy/0000"].pooled, two["toy/0000"].pooled)
