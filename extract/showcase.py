@@ -15,29 +15,35 @@ from store.records import Regions, Sample
 from store.shards import read_shard
 
 SHOWN = 12
+MOST_SHARDS = 8
 MOST_BOXES = 10
 SIDE = 280
 MOST_CLASSES = 20
 
 
 def region_cards(regions: Artifact, shards: Artifact) -> list[tuple[str, str]]:
-    """The first samples with their best boxes, and the classes of the first shard."""
+    """The first samples with their best boxes, and the classes of the shards that these are from."""
     store = open_store(regions.path)
     classes, attributes = store.meta["classes"], store.meta["attributes"]
     found: Counter[str] = Counter()
     cards: list[Markup] = []
-    for record in shards.shards[:1]:
+    for record in shards.shards[:MOST_SHARDS]:  # published features may lack the samples of the first ones
+        if len(cards) == SHOWN:
+            break
         for sample in read_shard(shards.file(record.name, ".tar")):
             if sample.key not in store:
                 continue
             described = store[sample.key]
-            found.update(_named(classes, i) for i in described.class_id.tolist())
+            found.update(_named(classes, i) for i in described.class_id.tolist() if i >= 0)
             if len(cards) < SHOWN:
                 boxes = labelled(described, classes, attributes)
                 cards.append(_card(sample, boxes, len(described)))
     rows = [(name, count) for name, count in found.most_common(MOST_CLASSES)]
-    kinds = html.table((f"class (the {MOST_CLASSES} most frequent of the first shard)", "regions"), rows)
-    return [("Regions", html.cards(cards)), ("Classes", kinds)]
+    sections: list[tuple[str, str]] = [("Regions", html.cards(cards))]
+    if rows:
+        heading = f"class (the {MOST_CLASSES} most frequent where these are from)"
+        sections.append(("Classes", html.table((heading, "regions"), rows)))
+    return sections
 
 
 def labelled(regions: Regions, classes: Sequence[str], attributes: Sequence[str]) -> list[Box]:

@@ -258,7 +258,7 @@ def test_the_report_shows_regions(
     stage = RegionFeatures(RegionFeaturesParams())
     (cards, classes) = stage.illustrate(made, inputs_of(shards=toy_shards, detector=toy_detector))
     assert cards[0] == "Regions"
-    assert cards[1].count("<image") == 8
+    assert cards[1].count("<image") == 12
     assert "toy/0007" in cards[1]
     assert "disc" in classes[1]
     found = open_store(regions)["toy/0000"]
