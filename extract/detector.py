@@ -50,6 +50,7 @@ class TrainDetector(Stage[TrainDetectorParams]):
     and `detector.losses.parquet`. Every image is decoded once and held in memory at the recipe's size.
     """
 
+    version = 2
     Params = TrainDetectorParams
     inputs: ClassVar[Mapping[str, str]] = {"shards*": "samples with true boxes"}
     unit = "images"

@@ -49,7 +49,7 @@ class RegionFeaturesParams(Params):
 class RegionFeatures(Stage[RegionFeaturesParams]):
     """Detect, select, pool, store. Nothing is padded: images are grouped by their exact resized shape."""
 
-    version = 2
+    version = 3
     Params = RegionFeaturesParams
     inputs: ClassVar[Mapping[str, str]] = {
         "shards": "samples with images",
@@ -80,6 +80,7 @@ class RegionFeatures(Stage[RegionFeaturesParams]):
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Extract the regions of one shard."""
+        from extract.detectors.load import weights_digest
         from extract.extraction import Extraction
         from store.features import StoreWriter
 
@@ -89,6 +90,7 @@ class RegionFeatures(Stage[RegionFeaturesParams]):
             "classes": list(detector.classes),
             "attributes": list(detector.attributes),
             "detector": inputs["detector"].digest,
+            "weights": weights_digest(inputs["detector"].path),
             "recipe": recipe.model_dump(mode="json"),
         }
         writer = StoreWriter(

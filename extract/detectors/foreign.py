@@ -34,9 +34,9 @@ def import_detector(
         ConfigError: a parameter is missing, or does not go with the others.
         UserError: the weights do not fit.
     """
-    makers = {"vg_resnet101_c4": _c4, "vg_resnext152_c4": _c4, "detectron2": _detectron2}
     if params.architecture == "torchscript":
         return _torchscript(params, preprocessing, stem)
+    makers = {"vg_resnet101_c4": _c4, "vg_resnext152_c4": _c4, "detectron2": _detectron2}
     model, about, tensors = makers.get(params.architecture, _torchvision)(params)
     write_detector(
         stem,
@@ -124,9 +124,11 @@ def _torchscript(
     file = Path(_required(params.file, "file", params))
     classes = names_or_numbers(_required(params.classes, "classes", params), "label_to_idx", None)
     module = open_module(file)
-    shutil.copyfile(file, f"{stem}.pt")
+    copy = stem.with_name(f"{stem.name}.pt")
+    shutil.copyfile(file, copy)
     write_description(
         stem,
+        copy,
         {
             "kind": "torchscript",
             "classes": list(classes),

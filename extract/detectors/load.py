@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from extract.architecture import Architecture
 from extract.detectors.base import Detector
 from extract.recipes import Preprocessing
-from store.atomic import canonical_json
+from store.atomic import canonical_json, sha256_file
 from store.errors import CorruptError, UserError
 
 if TYPE_CHECKING:
@@ -32,13 +32,30 @@ def write_detector(stem: Path, about: About, tensors: Mapping[str, Any]) -> None
     """
     from safetensors.torch import save_file
 
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, f"{stem}.safetensors")
-    write_description(stem, about)
+    weights = stem.with_name(f"{stem.name}.safetensors")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights)
+    write_description(stem, weights, about)
 
 
-def write_description(stem: Path, about: About) -> None:
-    """Write `<stem>.json` alone."""
-    stem.with_name(f"{stem.name}.json").write_bytes(canonical_json({"format": FORMAT, **about}))
+def write_description(stem: Path, weights: Path, about: About) -> None:
+    """Write `<stem>.json` beside weights that are there already; it names their digest."""
+    full = {"format": FORMAT, "sha256": sha256_file(weights), **about}
+    stem.with_name(f"{stem.name}.json").write_bytes(canonical_json(full))
+
+
+def weights_digest(folder: Path) -> str:
+    """sha256 of the weights in an artifact's folder, as its description names it; empty where it does not."""
+    return str(_about(folder).get("sha256", ""))
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    file = folder / f"{NAME}.json"
+    try:
+        found: dict[str, Any] = json.loads(file.read_bytes())
+        found["kind"], found["preprocessing"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptError(f"{file} describes no detector: {error}", "run the stage that makes it") from error
+    return found
 
 
 def load_detector(folder: Path, preprocessing: Preprocessing | None = None) -> Detector:
@@ -52,18 +69,13 @@ def load_detector(folder: Path, preprocessing: Preprocessing | None = None) -> D
         CorruptError: files missing or not a detector's.
         UserError: `preprocessing` does not fit, or the detector needs a package that is not installed.
     """
-    file = folder / f"{NAME}.json"
-    try:
-        about = json.loads(file.read_bytes())
-        trained = Preprocessing.model_validate(about["preprocessing"])
-        kind = about["kind"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CorruptError(f"{file} describes no detector: {error}", "run the stage that makes it") from error
-    if preprocessing is not None:
-        _check(preprocessing, trained, file)
+    file, about = folder / f"{NAME}.json", _about(folder)
+    kind = about["kind"]
     if kind not in OPENERS:
         raise CorruptError(f"{file}: no detector of the kind '{kind}' is known", "update Babelscene")
     try:
+        if preprocessing is not None:
+            _check(preprocessing, Preprocessing.model_validate(about["preprocessing"]), file)
         return OPENERS[kind](folder, about)
     except (KeyError, ValidationError) as error:
         raise CorruptError(f"{file} describes no detector of the kind '{kind}': {error}") from error

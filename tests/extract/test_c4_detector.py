@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from torchvision.ops import box_iou
 
+from extract.detectors.base import Proposals
 from extract.detectors.c4 import C4Detector
 from extract.detectors.c4_boxes import anchors_of, cell_anchors, clip, decode, propose
 from extract.detectors.c4_shape import VG_RESNET101, VG_RESNEXT152, C4Shape, Convention
+from extract.device import place
 from tests.extract.random_weights import TINY, equal, names, random_c4
 
 PRINTED = [
@@ -150,6 +153,16 @@ def test_attributes_depend_on_the_likeliest_class(detector: C4Detector, images: 
     without = logits.clone()
     without[:, -1] = -100.0
     torch.testing.assert_close(objects.attributes(features, logits), objects.attributes(features, without))
+
+
+def test_half_precision_leaves_proposals_nearly_alone(images: torch.Tensor) -> None:
+    exact, fast = random_c4(), random_c4()
+    place(fast, precision="bfloat16", channels_last=True)
+    for found, wanted in zip(fast.detect(images, 40), exact.detect(images, 40), strict=True):
+        assert {getattr(found, name).dtype for name in Proposals.__slots__} == {torch.float32}
+        same = box_iou(found.proposals, wanted.proposals).amax(dim=1) > 0.9
+        assert same.float().mean() > 0.8
+        torch.testing.assert_close(found.features.mean(), wanted.features.mean(), rtol=0.05, atol=0)
 
 
 def test_a_detector_without_attributes(images: torch.Tensor) -> None:

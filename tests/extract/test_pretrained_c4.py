@@ -20,6 +20,7 @@ from extract.detectors.vocabulary import read_names
 from extract.pretrained import PretrainedDetector, PretrainedDetectorParams
 from pipeline.artifacts import Artifact
 from pipeline.stage import Shard
+from store.atomic import sha256_file
 from store.errors import ConfigError, CorruptError, UserError
 from store.features import open_store
 from tests.extract.random_weights import TINY, equal, random_c4, tensors_of
@@ -89,6 +90,7 @@ def test_regions_follow_the_recipe(
     store = open_store(folder)
     assert store.meta["dim"] == 128
     assert store.meta["detector"] == detector.digest
+    assert store.meta["weights"] == sha256_file(detector.path / "detector.safetensors")
     assert store.meta["recipe"]["name"] == "butd-36"
     assert store.meta["recipe"]["selection"]["boxes"] == "proposals"
     for key in store:
