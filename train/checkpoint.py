@@ -2,70 +2,75 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from store.atomic import fsync_tree, is_temporary, replace, sha256_file, temporary_name, write_json
+from store.atomic import is_temporary, remove_folder, sha256_file, staged_folder, write_json
+from train.record import Record
 
 STATE = "state.json"
-TENSORS = ("parameters", "moments", "history")
+TENSORS = ("parameters", "moments", "averages", "history")
+NO_SPACE = f"os error {errno.ENOSPC}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """A run after `step` optimiser steps. Random states and loader position are functions of the step.
 
     Attributes:
-        parameters: by name, whole, float32.
-        moments: of AdamW, by `<moment>.<parameter>`.
-        columns: names of the figures in `history`.
-        history: float64 [step, len(columns)].
         run: digest of everything that shapes the run; a checkpoint of another run is not resumed.
+        parameters: by name, whole, float32; buffers too.
+        moments: of AdamW, by `<moment>.<parameter>`.
+        averages: moving averages of the parameters, where they are kept.
+        record: the steps behind.
+        scaler: state of the loss scale, where there is one.
     """
 
     step: int
+    run: str
     parameters: Mapping[str, Tensor]
     moments: Mapping[str, Tensor]
-    columns: Sequence[str]
-    history: Tensor
-    run: str
+    averages: Mapping[str, Tensor] = field(default_factory=dict)
+    record: Record
+    scaler: Mapping[str, float] = field(default_factory=dict)
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int) -> None:
-    """Write `folder/step-NNNNNNNN` and delete all but the newest `keep`.
+    """Write `folder/step-NNNNNNNN` and delete all but the newest `keep` and the one of the best validation.
 
     Raises:
-        UserError: the disk is full.
+        UserError: the disk is full; those written before are still there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{checkpoint.step:08d}"
-    temporary = temporary_name(final)
-    temporary.mkdir()
-    save_file(dict(checkpoint.parameters), temporary / "parameters.safetensors")
-    save_file(dict(checkpoint.moments), temporary / "moments.safetensors")
-    save_file({"history": checkpoint.history}, temporary / "history.safetensors")
-    state = {
-        "step": checkpoint.step,
-        "run": checkpoint.run,
-        "columns": list(checkpoint.columns),
-        "sha256": {name: sha256_file(_file(temporary, name)) for name in TENSORS},
-    }
-    write_json(temporary / STATE, state, label="checkpoint")
-    fsync_tree(temporary, label="checkpoint")
-    if final.exists():
-        shutil.rmtree(final)
-    replace(temporary, final, label="checkpoint")
+    best = checkpoint.record.best
+    with staged_folder(_name(folder, checkpoint.step), label="checkpoint") as temporary:
+        tensors = {
+            "parameters": checkpoint.parameters,
+            "moments": checkpoint.moments,
+            "averages": checkpoint.averages,
+            "history": {"history": checkpoint.record.history()},
+        }
+        for name in TENSORS:
+            _write(_file(temporary, name), tensors[name])
+        state = {
+            "step": checkpoint.step,
+            "run": checkpoint.run,
+            "record": checkpoint.record.to_json(),
+            "scaler": dict(checkpoint.scaler),
+            "sha256": {name: sha256_file(_file(temporary, name)) for name in TENSORS},
+        }
+        write_json(temporary / STATE, state, label="checkpoint")
     for old in _all(folder)[keep:]:
-        shutil.rmtree(old)
+        if best is None or old != _name(folder, best):
+            remove_folder(old)
 
 
 def latest(folder: Path, run: str) -> Checkpoint | None:
@@ -75,6 +80,11 @@ def latest(folder: Path, run: str) -> Checkpoint | None:
         if checkpoint is not None:
             return checkpoint
     return None
+
+
+def at(folder: Path, step: int, run: str) -> Checkpoint | None:
+    """The checkpoint of a step, or None where it is damaged or of another run."""
+    return _load(_name(folder, step), run)
 
 
 def sweep(folder: Path) -> None:
@@ -88,8 +98,22 @@ def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"), reverse=True)
 
 
+def _name(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}"
+
+
 def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write safetensors, whose writer wraps what the system says in an error of its own."""
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as error:
+        if NO_SPACE not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, str(error), str(path)) from error
 
 
 def _load(folder: Path, run: str) -> Checkpoint | None:
@@ -99,12 +123,15 @@ def _load(folder: Path, run: str) -> Checkpoint | None:
             sha256_file(_file(folder, name)) != state["sha256"][name] for name in TENSORS
         ):
             return None
-        parameters, moments, history = (load_file(_file(folder, name)) for name in TENSORS)
-        return Checkpoint(state["step"], parameters, moments, state["columns"], history["history"], run)
-    except (OSError, ValueError, KeyError, SafetensorError):
+        parameters, moments, averages, history = (load_file(_file(folder, name)) for name in TENSORS)
+        return Checkpoint(
+            step=state["step"],
+            run=run,
+            parameters=parameters,
+            moments=moments,
+            averages=averages,
+            record=Record.from_json(state["record"], history["history"]),
+            scaler=state["scaler"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
-
-
-def empty_history(columns: Sequence[str]) -> Tensor:
-    """The history before the first step."""
-    return torch.empty(0, len(columns), dtype=torch.float64)

@@ -24,7 +24,7 @@ def collate(examples: Sequence[Example], objectives: Objectives, draws: np.rando
     text_ids, text_mask = pad_ids([example.text_ids for example in examples], 0)
     text_labels, _ = pad_ids([example.text_labels for example in examples], IGNORE)
     tag_ids, tag_mask = pad_ids([example.tag_ids for example in examples], 0)
-    image = np.array([example.row for example in examples])
+    image = np.array([example.image for example in examples])
     n = min(objectives.fusion_rows or len(examples), len(examples))
     phrases = max(end - start for start, end in (example.phrase_span for example in examples))
     regions, region_mask = pad_rows([example.regions for example in examples])

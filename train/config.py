@@ -125,11 +125,32 @@ class Objectives(Block):
         }
 
 
+class StreamSettings(Block):
+    """One of several streams that each step reads, with a batch of its own."""
+
+    batch: PositiveInt
+    """Samples per optimiser step, over all ranks and accumulation."""
+    languages: Mapping[str, float] = Field(default_factory=dict)
+    """Weight of each language, instead of the recipe's."""
+    weight: NonNegativeFloat = 1.0
+    """Of its losses in the sum."""
+
+
 class Data(Block):
     """How samples become batches."""
 
     languages: Mapping[str, float] = Field(default_factory=dict)
     """Weight of each language in the draw of a sample's caption; empty: all that occur, alike."""
+    temperature: float | None = Field(default=None, gt=0.0)
+    """Draw languages in proportion to weight x samples ** (1 / temperature), so that rare ones come more
+    often, and their samples again within an epoch. 1: as they occur; null: every sample once an epoch."""
+    streams: Mapping[str, StreamSettings] = Field(default_factory=dict)
+    """Instead of one stream of `batch` samples: several, whose losses are summed."""
+    held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the samples, told by their keys, that is not trained on but validated on."""
+    bucket: int = Field(default=0, ge=0)
+    """The samples of so many batches are sorted by the length of their captions and cut into batches of like
+    length, so that there is less padding; 0 leaves the order alone."""
     phrase_dropout: float = Field(default=0.5, ge=0.0, le=1.0)
     """Share of captions that lose their phrases in training, so that the model works without them."""
     tags: Literal["names", "names+attributes"] = "names"
@@ -151,6 +172,19 @@ class Optimiser(Block):
     weight_decay: NonNegativeFloat = 0.01
     clip: NonNegativeFloat = 1.0
     """Largest gradient norm; 0 leaves gradients alone."""
+    groups: tuple[Group, ...] = ()
+    """Parameters that learn faster or slower than the rest."""
+
+
+class Group(Block):
+    """Parameters with a learning rate or a decay of their own."""
+
+    match: str
+    """Regular expression that the beginning of a parameter's name matches; the first group that does wins."""
+    scale: NonNegativeFloat = 1.0
+    """Factor on the learning rate."""
+    weight_decay: NonNegativeFloat | None = None
+    """Instead of the optimiser's; biases, norms and temperatures are still spared."""
 
 
 class Schedule(Block):
@@ -165,15 +199,34 @@ class Run(Block):
     """Length, precision and bookkeeping."""
 
     steps: PositiveInt = 1000
+    """Length of the schedule."""
+    max_steps: PositiveInt | None = None
+    """End the run after so many steps; the schedule keeps its length."""
+    max_minutes: float | None = Field(default=None, gt=0.0)
+    """End the run when it has trained so long, over all attempts; the result then depends on the machine."""
     seed: int = 0
-    dtype: Literal["fp32", "bf16"] = "fp32"
-    """bf16 computes under autocast; parameters, gradients and moments stay float32."""
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16 and fp16 compute under autocast, fp16 with a dynamic loss scale; parameters and moments stay
+    float32."""
+    recompute: bool = False
+    """Compute the inside of every layer again for its gradient instead of keeping it: less memory, a third
+    more arithmetic."""
+    ema: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Decay of a moving average of the parameters, which is validated and written; 0 keeps none."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     """What DeepSpeed spreads over ranks: 1 optimiser, 2 and gradients, 3 and parameters."""
     threads: PositiveInt = 1
     """CPU threads of each rank; sums depend on it in the last bit."""
     checkpoint_every: PositiveInt = 100
     keep_checkpoints: PositiveInt = 2
+    """The newest ones; the one of the best validation stays too."""
+    validate_every: int = Field(default=0, ge=0)
+    """Steps between validations, which also leave a checkpoint; 0 for none."""
+    output: Literal["last", "best"] = "last"
+    """Which parameters become the model: those of the last step, or of the best validation."""
+    skips: int = Field(default=3, ge=0)
+    """How many steps with a loss or gradient that is not finite are left out before the run gives up. Each
+    time training goes back to the last checkpoint and comes again without that step."""
     check_every: PositiveInt = 10
     """Steps between looks at losses (progress, TensorBoard, non-finite guard); each waits for the device."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,18 +11,14 @@ from numpy.typing import NDArray
 
 from store.errors import DataError
 from store.records import Regions
-from store.shards import SUCCESS
-from store.tables import read_arrow
 from train.batch import IGNORE
+from train.captions import Captions, PhraseTable
 from train.config import Recipe
-from train.draws import generator
+from train.draws import generator, seed64
 from train.layout import Tags, enclose, phrases_that_fit, region_input
 from train.masking import mask_phrases, mask_words, phrases_told
 from train.order import Place
 from train.vocabulary import Vocabulary
-
-Phrase = tuple[tuple[str, ...], tuple[tuple[int, int], ...]]
-"""Words of a phrase concept, and the characters of the caption that they came from."""
 
 
 class RegionStore(Protocol):
@@ -33,87 +28,11 @@ class RegionStore(Protocol):
     def __contains__(self, key: object) -> bool: ...
 
 
-class PhraseTable:
-    """Phrases of captions by caption id.
-
-    Args:
-        files: Parquet tables with the columns `caption_id` and `phrases`.
-    """
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        import pyarrow as pa
-
-        table = pa.concat_tables([read_arrow(file, ["caption_id", "phrases"]) for file in files])
-        self._phrases = table["phrases"].combine_chunks()
-        self._row = {caption: row for row, caption in enumerate(table["caption_id"].to_pylist())}
-
-    def __len__(self) -> int:
-        return len(self._row)
-
-    def get(self, caption: str) -> list[Phrase]:
-        """The phrases of a caption; none where it was not parsed."""
-        row = self._row.get(caption)
-        if row is None:
-            return []
-        return [
-            (tuple(phrase["words"]), tuple((span["start"], span["end"]) for span in phrase["spans"]))
-            for phrase in self._phrases[row].as_py() or ()
-        ]
-
-
-class Captions:
-    """The captions of the samples in shard tables, failures left out; text stays in Arrow until it is drawn.
-
-    Args:
-        files: Parquet tables of shards.
-
-    Attributes:
-        languages: that occur, sorted.
-    """
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        table = pa.concat_tables([read_arrow(file, ["key", "status", "captions"]) for file in files])
-        table = table.filter(pc.equal(table["status"], SUCCESS)).combine_chunks()
-        captions = table["captions"].combine_chunks()
-        self._keys = table["key"].combine_chunks()
-        lengths = pc.fill_null(pc.list_value_length(captions), 0).to_numpy(zero_copy_only=False)
-        self._ends = np.cumsum(lengths)
-        flat = captions.flatten()
-        self._ids, self._texts = flat.field("id"), flat.field("text")
-        languages = flat.field("lang").dictionary_encode()
-        names = languages.dictionary.to_pylist()
-        self.languages: tuple[str, ...] = tuple(sorted(names))
-        order = np.array([self.languages.index(name) for name in names], np.int64)
-        self._languages = order[languages.indices.to_numpy(zero_copy_only=False)]
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def key(self, row: int) -> str:
-        """The key of a sample."""
-        found: str = self._keys[row].as_py()
-        return found
-
-    def of(self, row: int) -> dict[int, NDArray[np.int64]]:
-        """For each language of a sample, as a position in `languages`, the places of its captions."""
-        end = int(self._ends[row])
-        start = int(self._ends[row - 1]) if row else 0
-        here = self._languages[start:end]
-        return {int(language): start + np.flatnonzero(here == language) for language in np.unique(here)}
-
-    def read(self, place: int) -> tuple[str, str]:
-        """Id and text of the caption at a place."""
-        return self._ids[place].as_py(), self._texts[place].as_py()
-
-
 @dataclass(frozen=True, slots=True)
 class Example:
     """One drawn and masked sample, unpadded; the fields are those of `Batch`."""
 
-    row: int
+    image: int
     caption: str
     text_ids: NDArray[np.int64]
     text_labels: NDArray[np.int64]
@@ -133,6 +52,8 @@ class Data:
 
     Attributes:
         unusable: (key, class, detail) of the samples left out.
+        sizes: float64 [rows], how long each row's captions are, to put like beside like.
+        repeats: float64 [rows], how often each row comes in an epoch; None where all come once.
     """
 
     def __init__(
@@ -153,13 +74,22 @@ class Data:
         wanted = recipe.data.languages
         self._weights = [wanted.get(name, 0.0) if wanted else 1.0 for name in captions.languages]
         self._captions = captions
-        self._rows = np.array([row for row in range(len(captions)) if self._usable(row)], np.int64)
+        usable = [row for row in range(len(captions)) if self._usable(row)]
+        held_out = [self._is_held_out(row) for row in usable]
+        self._rows = np.array([row for row, out in zip(usable, held_out, strict=True) if not out], np.int64)
+        self._held_out = np.array([row for row, out in zip(usable, held_out, strict=True) if out], np.int64)
         if not len(self._rows):
             raise DataError(
                 f"none of {len(captions)} samples has both regions and a caption to train on",
                 "do the regions belong to these shards, and do data.languages occur in them?",
             )
         self.region_dim = self._read(self.key(0)).features.shape[1] + 6
+        self.sizes = captions.letters[self._rows]
+        self.repeats: NDArray[np.float64] | None = None
+        if recipe.data.temperature is not None:
+            each = range(len(self._weights))
+            present = np.array([[lang in captions.of(int(row)) for lang in each] for row in self._rows])
+            self._weights, self.repeats = mix(present, np.array(self._weights), recipe.data.temperature)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -173,17 +103,28 @@ class Data:
         """The sample's key."""
         return self._captions.key(int(self._rows[row]))
 
-    def example(self, place: Place) -> Example:
-        """Draw a caption, drop phrases, mask: a function of (seed, epoch, key) and nothing else."""
+    def other(self, recipe: Recipe) -> Data:
+        """The same samples under another recipe."""
+        return Data(recipe, self.vocabulary, self._captions, self._regions, self._tags, self._phrases)
+
+    def held_out(self) -> Data:
+        """The samples that are kept from training, for validation."""
+        found = copy.copy(self)
+        found._rows = self._held_out
+        return found
+
+    def example(self, place: Place, *, masked: bool = True) -> Example:
+        """Draw a caption, drop phrases, mask: a function of (seed, epoch, key, copy) and nothing else."""
         key = self.key(place.row)
-        draws = generator(self.recipe.run.seed, place.epoch, key, "example")
+        which = (place.copy,) if place.copy else ()
+        draws = generator(self.recipe.run.seed, place.epoch, key, "example", *which)
         caption, text = self._draw_caption(place.row, draws)
-        ids, labels, span = self._text(caption, text, draws)
+        ids, labels, span = self._text(caption, text, draws, masked)
         seen = self._read(key)
-        tag_ids, tag_labels = self._tag_sequence(seen, draws)
+        tag_ids, tag_labels = self._tag_sequence(seen, draws, masked)
         limit = self.recipe.lengths.regions
         return Example(
-            row=place.row,
+            image=int(self._captions.images[self._rows[place.row]]),
             caption=caption,
             text_ids=ids,
             text_labels=labels,
@@ -195,6 +136,11 @@ class Data:
 
     def _read(self, key: str) -> Regions:
         return self._regions[key]
+
+    def _is_held_out(self, row: int) -> bool:
+        """By the key of its picture alone, so that neither more samples nor another seed change its side."""
+        share, first = self.recipe.data.held_out, int(self._captions.images[row])
+        return share > 0 and seed64("held out", self._captions.key(first)) < share * 2**63
 
     def _usable(self, row: int) -> bool:
         key = self._captions.key(row)
@@ -216,7 +162,7 @@ class Data:
         return self._captions.read(int(draws.choice(by_language[int(language)])))
 
     def _text(
-        self, caption: str, text: str, draws: np.random.Generator
+        self, caption: str, text: str, draws: np.random.Generator, masked: bool
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
         lengths, masked_words = self.recipe.lengths, self.recipe.objectives.masked_words
         pieces = self.vocabulary.pieces([text])[0]
@@ -224,7 +170,7 @@ class Data:
         known = self._known_phrases(caption, phrases_that_fit(lengths, len(words)), draws)
         phrases = np.array([number for number, _ in known], np.int64)
         labels = np.full(len(words), IGNORE, np.int64)
-        if masked_words.weight and draws.random() < masked_words.captions:
+        if masked and masked_words.weight and draws.random() < masked_words.captions:
             words, labels = mask_words(words, masked_words.words, self.vocabulary, draws)
             told = phrases_told([spans for _, spans in known], pieces.spans[: len(words)], labels != IGNORE)
             phrases = mask_phrases(phrases, told, masked_words.words, self.vocabulary, draws)
@@ -241,12 +187,38 @@ class Data:
         return [(number, spans) for number, spans in found if number is not None][:limit]
 
     def _tag_sequence(
-        self, regions: Regions, draws: np.random.Generator
+        self, regions: Regions, draws: np.random.Generator, masked: bool
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         masked_tags = self.recipe.objectives.masked_tags
         tags = self._tags.ids(regions, self.recipe.lengths.tags)
         labels = np.full(len(tags), IGNORE, np.int64)
-        if masked_tags.weight:
+        if masked and masked_tags.weight:
             tags, labels = mask_words(tags, masked_tags.words, self.vocabulary, draws)
         ids = enclose(tags, self.vocabulary.cls, self.vocabulary.sep)
         return ids, enclose(labels, IGNORE, IGNORE)
+
+
+def mix(
+    present: NDArray[np.bool_], weights: NDArray[np.float64], temperature: float
+) -> tuple[list[float], NDArray[np.float64]]:
+    """Mix languages so that each is drawn in proportion to its weight times its samples ** (1 / temperature).
+
+    Where a sample has captions in several languages, weights decide; where languages have samples of their
+    own, rare ones come again.
+
+    Args:
+        present: [rows, languages], where a sample has captions in a language.
+        weights: [languages].
+
+    Returns:
+        the weight of each language in the draw of a sample's caption, and float64 [rows], how often each row
+        comes in an epoch: at least once.
+    """
+    counts = present.sum(axis=0)
+    target = np.where(counts > 0, weights * counts.clip(min=1) ** (1 / temperature), 0.0)
+    target = target / target.sum()
+    drawn = present * target
+    drawn = drawn / drawn.sum(axis=1, keepdims=True)
+    natural = drawn.mean(axis=0)
+    factors = drawn @ np.divide(target, natural, out=np.zeros_like(target), where=natural > 0)
+    return target.tolist(), factors / factors.min()

@@ -1,20 +1,24 @@
-"""DeepSpeed behind four verbs: step, and get or set the whole state by parameter name."""
+"""DeepSpeed behind a few verbs: step, evaluate, and get or set the whole state by parameter name."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
-from train.config import Recipe
+from train.config import Optimiser, Recipe
+from train.layers import Stack
 from train.loader import Batches
 from train.schedule import factor
 from train.task import Stream
 
+FIRST_SCALE, GROWTH_STEPS = 2.0**10, 1000
+"""The loss scale at the start, and the steps without overflow after which it doubles (MVPTR's)."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -33,13 +37,30 @@ def _import_deepspeed() -> Any:
     return deepspeed
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Optimiser groups: matrices decay; biases, norms and the temperature do not."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in learning if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
-    ]
+def parameter_groups(model: nn.Module, settings: Optimiser) -> list[dict[str, Any]]:
+    """Optimiser groups: matrices decay; biases, norms and temperatures do not; `settings.groups` split both.
+
+    Returns:
+        dictionaries for AdamW with `params`, `weight_decay`, and `scale`, the factor on the learning rate.
+    """
+    patterns = [re.compile(group.match) for group in settings.groups]
+    found: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            which = next((i for i, pattern in enumerate(patterns) if pattern.match(name)), len(patterns))
+            found.setdefault((which, parameter.ndim < 2), []).append(parameter)
+    groups = []
+    for (which, spared), parameters in sorted(found.items(), key=lambda item: item[0]):
+        own = settings.groups[which] if which < len(patterns) else None
+        decay = settings.weight_decay if own is None or own.weight_decay is None else own.weight_decay
+        groups.append(
+            {
+                "params": parameters,
+                "weight_decay": 0.0 if spared else decay,
+                "scale": 1.0 if own is None else own.scale,
+            }
+        )
+    return groups
 
 
 class Summed(nn.Module):
@@ -60,8 +81,18 @@ class Summed(nn.Module):
         return {**named, "total": total}
 
 
+class SharedScaler(torch.amp.GradScaler):
+    """A loss scale whose overflows every rank sees, also where each holds another part of the gradients."""
+
+    def _unscale_grads_(self, *args: Any, **kwargs: Any) -> Any:
+        found = super()._unscale_grads_(*args, **kwargs)
+        for overflow in found.values():
+            distributed.all_reduce(overflow, distributed.ReduceOp.MAX)
+        return found
+
+
 class Engine:
-    """A model under DeepSpeed with AdamW, in float32 (or computing in bfloat16), at any ZeRO stage.
+    """A model under DeepSpeed with AdamW, in float32 (or computing in bf16 or fp16), at any ZeRO stage.
 
     Torch's AdamW, since DeepSpeed's own is compiled at first use and does not resume bit for bit.
 
@@ -78,13 +109,18 @@ class Engine:
         deepspeed = _import_deepspeed()
         self.recipe = recipe
         self.device = device
+        self.scaler: SharedScaler | None = None
         self._model = model
         self._names = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        for module in model.modules():
+            if isinstance(module, Stack):
+                module.recompute = recipe.run.recompute
         settings = recipe.optimiser
         optimiser = torch.optim.AdamW(
-            decay_groups(model, settings.weight_decay), lr=settings.lr, betas=settings.betas, eps=settings.eps
+            parameter_groups(model, settings), lr=settings.lr, betas=settings.betas, eps=settings.eps
         )
         self._stage = recipe.run.zero_stage
+        deepspeed.runtime.torch_autocast.TORCH_AUTOCAST_INITIALIZED = False  # by an engine before this one
         self._engine, *_ = deepspeed.initialize(
             model=Summed(model, streams).to(device),
             optimizer=optimiser,
@@ -96,10 +132,14 @@ class Engine:
                 "gradient_clipping": settings.clip,
                 "zero_optimization": {"stage": self._stage, "reduce_bucket_size": self._bucket()},
                 "zero_allow_untested_optimizer": True,
+                "torch_autocast": {"enabled": recipe.run.dtype == "fp16", "dtype": "float16"},
                 "steps_per_print": 2**62,
             },
         )
         self._make_moments()
+        self._averages = {name: p.detach().clone() for name, p in self._names.items() if recipe.run.ema}
+        if recipe.run.dtype == "fp16":
+            self._share_scaler()
 
     def step(self, step: int, batches: Sequence[Batches]) -> dict[str, Tensor]:
         """Train on the micro batches one after another, then update once.
@@ -114,6 +154,11 @@ class Engine:
         """
         self._set_learning_rate(self.learning_rate(step))
         self._engine.train()
+        scale = 1.0 if self.scaler is None else self.scaler.get_scale()
+        if self.scaler is not None and self._stage:
+            self._engine.optimizer.clip_grad = (
+                self.recipe.optimiser.clip * scale
+            )  # ZeRO clips before unscaling
         summed: dict[str, Tensor] = {}
         for batch in batches:
             with self._precision():
@@ -122,32 +167,51 @@ class Engine:
             norm = None if self._stage else self._gradient_norm()
             self._engine.step()
             for name, loss in losses.items():
-                summed[name] = summed.get(name, torch.zeros_like(loss.detach())) + loss.detach() / len(
-                    batches
-                )
+                part = loss.detach() / len(batches)
+                summed[name] = summed.get(name, torch.zeros_like(part)) + part
         norm = self._engine.get_global_grad_norm() if norm is None else norm
-        return {**summed, "grad_norm": torch.as_tensor(norm, device=self.device)}
+        if self._stage and self.scaler is not None and self._engine.optimizer.overflow:
+            self.load_scale({**self.scale_state(), "scale": scale / 2, "_growth_tracker": 0})  # ZeRO does not
+        self._average()
+        return {**summed, "grad_norm": torch.as_tensor(norm, device=self.device) / scale}
 
-    def _gradient_norm(self) -> Tensor:
-        """The norm over all gradients, which DeepSpeed without ZeRO does not tell."""
-        gradients = [p.grad for p in self._names.values() if p.grad is not None]
-        return torch.nn.utils.get_total_norm(gradients)
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[nn.Module]:
+        """The model in evaluation mode, with its moving averages where there are any, without gradients."""
+        deepspeed = _import_deepspeed()
+        self._model.eval()
+        live = {name: self._names[name].detach().clone() for name in self._averages}
+        whole = list(self._model.parameters()) if self._stage == 3 else []
+        with torch.no_grad(), deepspeed.zero.GatheredParameters(whole, enabled=bool(whole)):
+            for name, average in self._averages.items():
+                self._names[name].copy_(average)
+            try:
+                yield self._model
+            finally:
+                for name, value in live.items():
+                    self._names[name].copy_(value)
+        self._model.train()
+
+    def group_rates(self) -> dict[str, float]:
+        """Factor on the learning rate of each group that the recipe names."""
+        return {group.match: group.scale for group in self.recipe.optimiser.groups}
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of optimiser step `step`."""
         return self.recipe.optimiser.lr * factor(self.recipe.schedule, step, self.recipe.run.steps)
 
     def parameters(self) -> dict[str, Tensor]:
-        """Every parameter, whole, on the CPU. All ranks call it together."""
+        """Every parameter and buffer, whole, on the CPU. All ranks call it together."""
         deepspeed = _import_deepspeed()
-        model = self._model
-        if self._stage < 3:
-            return {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
-        whole = {}
-        for name, parameter in model.named_parameters():
-            with deepspeed.zero.GatheredParameters([parameter]):
+        whole = {name: buffer.detach().cpu().clone() for name, buffer in self._buffers().items()}
+        for name, parameter in self._model.named_parameters():
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3):
                 whole[name] = parameter.detach().cpu().clone()
         return whole
+
+    def averages(self) -> dict[str, Tensor]:
+        """The moving averages on the CPU; empty where none are kept."""
+        return {name: average.cpu().clone() for name, average in self._averages.items()}
 
     def moments(self) -> dict[str, Tensor]:
         """AdamW's moments by `<moment>.<parameter>`, whole, on the CPU. All ranks call it together."""
@@ -161,6 +225,10 @@ class Engine:
                     value = self._inner.state[parameter][moment]
                 whole[f"{moment}.{name}"] = value.detach().cpu().clone().view(_shape(parameter))
         return whole
+
+    def scale_state(self) -> dict[str, float]:
+        """The state of the loss scale; empty where there is none."""
+        return {} if self.scaler is None else {k: float(v) for k, v in self.scaler.state_dict().items()}
 
     def load_moments(self, moments: Mapping[str, Tensor], steps: int) -> None:
         """Set AdamW's moments and its count of steps. All ranks call it together, before the first step.
@@ -177,6 +245,37 @@ class Engine:
                     deepspeed.utils.safe_set_full_optimizer_state(parameter, value, moment)
                 else:
                     self._inner.state[parameter][moment].copy_(value)
+
+    def load_averages(self, averages: Mapping[str, Tensor]) -> None:
+        """Set the moving averages."""
+        for name, average in self._averages.items():
+            average.copy_(averages[name])
+
+    def load_scale(self, state: Mapping[str, float]) -> None:
+        """Set the state of the loss scale."""
+        if self.scaler is not None:
+            whole = ("growth_interval", "_growth_tracker")
+            self.scaler.load_state_dict({k: int(v) if k in whole else v for k, v in state.items()})
+
+    def close(self) -> None:
+        """Let go of what DeepSpeed holds; the engine cannot be used any more."""
+        self._engine.destroy()
+
+    def _gradient_norm(self) -> Tensor:
+        """The norm over all gradients, which DeepSpeed without ZeRO does not tell."""
+        gradients = [p.grad for p in self._names.values() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(gradients)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        if self._averages:
+            live: list[Tensor] = [self._names[name] for name in self._averages]
+            torch._foreach_lerp_(list(self._averages.values()), live, 1 - self.recipe.run.ema)
+
+    def _buffers(self) -> dict[str, Tensor]:
+        """Buffers that belong to the state of the model."""
+        kept = self._model.state_dict(keep_vars=True)
+        return {name: buffer for name, buffer in self._model.named_buffers() if name in kept}
 
     def _bucket(self) -> int:
         """Elements of the gradient buffer, which by DeepSpeed's default takes two gigabytes for any model."""
@@ -195,6 +294,17 @@ class Engine:
         if self._stage in (1, 2):
             self._engine.optimizer._lazy_init_hp_params_optimizer_state()
 
+    def _share_scaler(self) -> None:
+        """Put our loss scale in the place of DeepSpeed's, whose ranks can disagree on what overflowed."""
+        self.scaler = SharedScaler(
+            self.device.partition(":")[0], init_scale=FIRST_SCALE, growth_interval=GROWTH_STEPS
+        )
+        self.scaler._lazy_init_scale_growth_tracker(torch.device(self.device))  # so that its state can be set
+        if self._stage:
+            self._engine.optimizer.torch_autocast_gradscaler = self.scaler
+        else:
+            self._engine.torch_autocast_z0_gradscaler = self.scaler
+
     @property
     def _inner(self) -> torch.optim.Optimizer:
         """AdamW itself, which ZeRO wraps."""
@@ -211,7 +321,7 @@ class Engine:
 
     def _set_learning_rate(self, rate: float) -> None:
         for group in self._engine.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         if self.recipe.run.dtype == "bf16":

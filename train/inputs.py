@@ -10,8 +10,9 @@ from store.concepts import ConceptVocabulary
 from store.errors import DataError
 from store.features import open_store
 from store.records import Regions
+from train.captions import Captions, PhraseTable
 from train.config import Recipe
-from train.data import Captions, Data, PhraseTable
+from train.data import Data
 from train.job import Job
 from train.layout import Tags
 from train.vocabulary import Vocabulary

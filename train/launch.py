@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ RENDEZVOUS = "BABELSCENE_RENDEZVOUS"
 """Environment variable: a file through which the ranks of one host find each other."""
 
 POLL_SECONDS = 0.5
+GRACE_SECONDS = 60.0
+"""How long ranks may take to write a checkpoint when they are asked to stop."""
 TAIL = 2000
 """Characters of a failed rank's output that go into the message."""
 
@@ -57,11 +60,15 @@ def run_ranks(job: Path, ranks: int, logs: Path, follow: Callable[[Report], None
             os.close(report_write)
         cleanup.callback(_end, processes)
         failed: UserError | None = None
-        for report in _reports(report_read, processes):
-            if "error" in report:
-                failed = failed or _error(report["error"])
-            else:
-                follow(report)
+        try:
+            for report in _reports(report_read, processes):
+                if "error" in report:
+                    failed = failed or _error(report["error"])
+                else:
+                    follow(report)
+        except KeyboardInterrupt:
+            _ask_to_stop(processes)
+            raise
         codes = [process.wait() for process in processes]
     if failed is not None:
         raise failed
@@ -113,6 +120,16 @@ def _reports(source: int, processes: list[subprocess.Popen[bytes]]) -> Iterator[
             yield from map(json.loads, lines)
         elif any(process.poll() for process in processes):
             _end(processes)
+
+
+def _ask_to_stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Let ranks write a checkpoint and leave; a second interrupt ends them at once."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

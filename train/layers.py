@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 LAYER_NORM_EPS = 1e-12
 
@@ -71,11 +72,16 @@ class Stack(nn.Module):
     def __init__(self, layers: int, hidden: int, heads: int, feed_forward: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(Layer(hidden, heads, feed_forward, dropout) for _ in range(layers))
+        self.recompute = False
+        """Whether the backward pass computes the inside of each layer again instead of keeping it."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """[B, L, hidden] -> [B, L, hidden]; `mask` [B, L] is True where there is a token."""
         for layer in self.layers:
-            x = layer(x, mask)
+            if self.recompute and self.training:
+                x = checkpoint(layer, x, mask, use_reentrant=False)
+            else:
+                x = layer(x, mask)
         return x
 
     def each(self, x: Tensor, mask: Tensor) -> list[Tensor]:

@@ -35,7 +35,15 @@ class Loader:
         self.accumulation = accumulation
         self.cuts = [Cut(stream.batch, ranks, accumulation) for stream in streams]
         self.orders = [
-            Order(seed, len(stream.examples), stream.name if number else "")
+            Order(
+                seed,
+                len(stream.examples),
+                stream.name if number else "",
+                sizes=stream.sizes,
+                batch=stream.batch,
+                window=stream.window * stream.batch,
+                repeats=stream.repeats,
+            )
             for number, stream in enumerate(streams)
         ]
         self.waited = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from store.tables import write_table
 from train.config import Recipe
 from train.job import Job
 from train.recipe import keyed
+from train.record import Record
 
 FORMAT = 1
 """Version of `<model>.json`."""
@@ -25,14 +26,16 @@ def write_model(
     recipe: Recipe,
     about: Mapping[str, Any],
     parameters: Mapping[str, Tensor],
-    columns: Sequence[str],
-    history: Sequence[Sequence[float]],
+    record: Record,
 ) -> None:
     """Write `.safetensors`, `.json`, `.tokenizer.json` and `.losses.parquet`; equal runs make equal bytes.
 
+    Where there were validations, `.validation.parquet` holds their figures; where steps were left out,
+    `.skipped.parquet` names the samples in them.
+
     Args:
         about: what the task says of its model.
-        columns: names of the figures in `history`, one row per optimiser step.
+        record: of every step.
     """
     output = Path(job.output)
     save_file(dict(parameters), output.with_name(f"{output.name}.safetensors"))
@@ -50,18 +53,42 @@ def write_model(
         },
         label="shard",
     )
-    write_losses(output.with_name(f"{output.name}.losses.parquet"), columns, history)
+    write_losses(output.with_name(f"{output.name}.losses.parquet"), record)
+    if record.validations:
+        write_validations(output.with_name(f"{output.name}.validation.parquet"), record)
+    if record.skipped:
+        write_skipped(output.with_name(f"{output.name}.skipped.parquet"), record)
 
 
-def write_losses(path: Path, columns: Sequence[str], history: Sequence[Sequence[float]]) -> None:
-    """Write one row per optimiser step: its number from 1, every figure."""
+def write_losses(path: Path, record: Record) -> None:
+    """Write one row per optimiser step: its number from 1, every figure; no figures where it was left out."""
     import pyarrow as pa
 
-    schema = pa.schema([("step", pa.int32()), *((name, pa.float64()) for name in columns)])
+    schema = pa.schema([("step", pa.int32()), *((name, pa.float64()) for name in record.columns)])
     rows: Mapping[str, Any] = {
-        "step": list(range(1, len(history) + 1)),
-        **{name: [row[i] for row in history] for i, name in enumerate(columns)},
+        "step": list(range(1, len(record.rows) + 1)),
+        **{name: [row[i] if row else None for row in record.rows] for i, name in enumerate(record.columns)},
     }
+    write_table(path, rows, schema)
+
+
+def write_validations(path: Path, record: Record) -> None:
+    """Write one row per validation and figure: steps behind it, name, value."""
+    import pyarrow as pa
+
+    schema = pa.schema([("step", pa.int32()), ("figure", pa.string()), ("value", pa.float64())])
+    flat = [(each.step, name, value) for each in record.validations for name, value in each.figures.items()]
+    write_table(path, [dict(zip(schema.names, row, strict=True)) for row in flat], schema)
+
+
+def write_skipped(path: Path, record: Record) -> None:
+    """Write one row per sample of each step that was left out: the step from 1, the rank, the key."""
+    import pyarrow as pa
+
+    schema = pa.schema([("step", pa.int32()), ("rank", pa.int32()), ("key", pa.string())])
+    rows = [
+        {"step": each.step + 1, "rank": each.rank, "key": key} for each in record.skipped for key in each.keys
+    ]
     write_table(path, rows, schema)
 
 
@@ -78,16 +105,28 @@ class Board:
 
         self._writer = SummaryWriter(str(folder), purge_step=start + 1)
 
-    def add(self, step: int, figures: Mapping[str, float]) -> None:
-        """Add the figures of one optimiser step: losses, gradient norm, learning rate."""
+    def add(self, step: int, figures: Mapping[str, float], rates: Mapping[str, float]) -> None:
+        """Add the figures of one optimiser step: losses, gradient norm, learning rates.
+
+        Args:
+            rates: factor on the learning rate of groups that have their own.
+        """
         for name, value in figures.items():
             where = name if name in ("grad_norm", "learning_rate") else f"loss/{name}"
             self._writer.add_scalar(where, value, step)
+        for group, scale in rates.items():
+            self._writer.add_scalar(f"learning_rate/{group}", scale * figures["learning_rate"], step)
+
+    def add_validation(self, step: int, figures: Mapping[str, float]) -> None:
+        """Add figures on held-out rows."""
+        for name, value in figures.items():
+            self._writer.add_scalar(f"validation/{name}", value, step)
 
     def add_run(self, step: int, figures: Mapping[str, float]) -> None:
-        """Add how the run goes: samples per second, share of time waiting for data."""
-        for name in ("samples_per_second", "data_wait"):
-            self._writer.add_scalar(f"run/{name}", figures[name], step)
+        """Add how the run goes: samples and tokens per second, share of time waiting for data, memory."""
+        for name, value in figures.items():
+            if name != "loss":
+                self._writer.add_scalar(f"run/{name}", value, step)
 
     def close(self) -> None:
         """Write what is still held."""

@@ -36,12 +36,14 @@ class PretrainParams(Params):
         """
         recipe = load_recipe(self.recipe, self.overrides)
         parts = self.ranks * recipe.data.accumulation
-        if recipe.data.batch % parts:
-            raise ConfigError(
-                f"recipe '{self.recipe}': data.batch {recipe.data.batch} cannot be cut into"
-                f" {self.ranks} ranks x {recipe.data.accumulation} accumulation steps",
-                f"make data.batch a multiple of {parts}",
-            )
+        streams = {f"streams.{name}.batch": each.batch for name, each in recipe.data.streams.items()}
+        for name, batch in (streams or {"batch": recipe.data.batch}).items():
+            if batch % parts:
+                raise ConfigError(
+                    f"recipe '{self.recipe}': data.{name} {batch} cannot be cut into"
+                    f" {self.ranks} ranks x {recipe.data.accumulation} accumulation steps",
+                    f"make data.{name} a multiple of {parts}",
+                )
         return recipe
 
     def keyed(self) -> dict[str, Any]:
@@ -75,6 +77,7 @@ class Pretrain(Stage[PretrainParams]):
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Run the ranks, pass on their progress, and count what was trained on."""
+        from store.atomic import write_json
         from train.launch import run_ranks
 
         recipe = self.params.load()
@@ -87,13 +90,18 @@ class Pretrain(Stage[PretrainParams]):
             done.update(report.get("done", {}))
             if "progress" in report:
                 out.progress(**report["progress"])
+            if "settings" in report:
+                write_json(out.logs / "settings.json", report["settings"], label="shard")
 
         run_ranks(path, self.params.ranks, out.logs, follow)
         for key, failure, detail in done["unusable"]:
             out.fail(key, failure, detail)
         stats = Stats(n_in=done["usable"] + len(done["unusable"]), n_ok=done["usable"])
-        stats.totals["steps"] = recipe.run.steps
-        stats.totals["samples seen"] = recipe.run.steps * recipe.data.batch
+        stats.totals["steps"] = done["taken"]
+        stats.totals["steps left out"] = done["skipped"]
+        stats.totals["samples seen"] = done["samples"]
+        stats.totals["tokens seen"] = int(done["tokens"])
+        stats.peaks["a rank"] = done["memory"]
         stats.totals["parameters"] = json.loads(out.path(".json").read_text("utf-8"))["parameters"]
         stats.seconds.update(done["seconds"])
         return stats

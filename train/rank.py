@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from store.errors import UserError
@@ -52,9 +54,31 @@ def run(job: Job) -> None:
         world_size=ranks,
     )
     try:
-        train(job, rank, ranks, device, report)
+        train(job, rank, ranks, device, tell if rank == 0 else report, stopping())
     finally:
         distributed.destroy_process_group()
+
+
+def stopping() -> Callable[[], bool]:
+    """Take SIGTERM and SIGINT as wishes to stop in good order; the same one again ends the process."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, ask)
+    return lambda: bool(asked)
+
+
+def tell(message: Mapping[str, Any]) -> None:
+    """Report, and print the settings where this rank's output goes."""
+    if REPORTS in os.environ:
+        for name, value in message.get("settings", {}).items():
+            sys.stdout.write(f"{name}: {value}\n")
+        sys.stdout.flush()
+    report(message)
 
 
 def report(message: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,11 @@ def check(recipe: Recipe, where: str) -> Recipe:
         raise ConfigError(
             f"{where}: data.batch {data.batch} is no multiple of data.accumulation {data.accumulation}"
         )
+    for name, stream in data.streams.items():
+        if stream.batch % data.accumulation:
+            raise ConfigError(
+                f"{where}: data.streams.{name}.batch {stream.batch} is no multiple of data.accumulation"
+            )
     objectives = recipe.objectives
     if objectives.masked_tags.weight and not recipe.lengths.tags:
         raise ConfigError(
@@ -88,6 +94,16 @@ def check(recipe: Recipe, where: str) -> Recipe:
         raise ConfigError(
             f"{where}: grounding with hard negatives needs objectives.matching", "set its weight"
         )
+    run = recipe.run
+    if run.ema and run.zero_stage == 3:
+        raise ConfigError(f"{where}: run.ema needs whole parameters", "set run.zero_stage to 2 or less")
+    if run.output == "best" and not run.validate_every:
+        raise ConfigError(f"{where}: run.output 'best' needs validations", "set run.validate_every")
+    for group in recipe.optimiser.groups:
+        try:
+            re.compile(group.match)
+        except re.error as error:
+            raise ConfigError(f"{where}: optimiser.groups: '{group.match}': {error}") from error
     if not any(objectives.weights().values()):
         raise ConfigError(f"{where}: every objective has weight 0", "set objectives.contrastive.weight")
     return recipe

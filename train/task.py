@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from train.config import Recipe
 from train.job import Job
@@ -83,6 +84,9 @@ class Stream:
         collate: rows and a generator -> one batch.
         batch: rows per optimiser step, over all ranks and accumulation.
         weight: of its total in the sum.
+        sizes: float64 [rows], how long each row is; rows of like size then share a batch.
+        window: how many batches' rows are sorted among each other by size; 0 for none.
+        repeats: float64 [rows], how often each row comes in an epoch; None where all come once.
     """
 
     name: str
@@ -90,6 +94,9 @@ class Stream:
     collate: Callable[[Sequence[Any], np.random.Generator], Batch]
     batch: int
     weight: float = 1.0
+    sizes: NDArray[np.float64] | None = None
+    window: int = 0
+    repeats: NDArray[np.float64] | None = None
 
 
 class Task(Protocol):

@@ -11,9 +11,10 @@ from toys import COLOURS, DIMENSION, THINGS, make_job, make_world
 from store.errors import DataError
 from store.features import StoreWriter
 from train.batch import IGNORE
+from train.captions import Captions, same_images
 from train.collate import collate
 from train.config import Objectives, Recipe
-from train.data import Data
+from train.data import Data, mix
 from train.draws import generator
 from train.inputs import RegionStores, open_inputs
 from train.job import Job
@@ -176,6 +177,38 @@ def test_padding_is_trimmed_and_strangers_are_strangers(data: Data) -> None:
     assert sorted(batch.order.tolist()) == [0, 1, 2, 3]
     assert collate(examples, Objectives(fusion_rows=2), generator("x")).order.numel() == 2
     assert batch.tokens == sum(len(e.text_ids) + len(e.tag_ids) + len(e.regions) for e in examples)
+
+
+def test_two_keys_of_one_picture_are_no_strangers(world: Path, tmp_path: Path) -> None:
+    assert same_images(["a", "b", "a", None, "", "b"]).tolist() == [0, 1, 0, 3, 4, 1]
+    captions = Captions([world / "00000.parquet"])
+    assert len(set(captions.images.tolist())) == len(captions)
+
+
+def test_held_out_samples_are_told_by_their_key(world: Path, tmp_path: Path) -> None:
+    made = open_data(world, tmp_path / "a", data__held_out=0.3)
+    rest, out = {made.key(row) for row in range(len(made))}, made.held_out()
+    kept = {out.key(row) for row in range(len(out))}
+    assert not rest & kept
+    assert len(rest) + len(kept) == 60
+    assert len(kept) / 60 == pytest.approx(0.3, abs=0.15)
+    again = open_data(world, tmp_path / "b", data__held_out=0.5, run__seed=9).held_out()
+    assert kept < {again.key(row) for row in range(len(again))}
+    example = out.example(Place(0, 0), masked=False)
+    assert (example.text_labels == IGNORE).all()
+    assert (example.tag_labels == IGNORE).all()
+
+
+def test_mixing_by_temperature() -> None:
+    alone = np.repeat(np.eye(2, dtype=bool), (90, 10), axis=0)  # 90 samples in one language, 10 in another
+    for temperature, share in ((1.0, 0.9), (2.0, 0.75), (1e9, 0.5)):
+        weights, repeats = mix(alone, np.ones(2), temperature)
+        assert repeats.min() == 1
+        assert repeats[:90].sum() / repeats.sum() == pytest.approx(share)
+        assert weights[0] == pytest.approx(share)
+    weights, repeats = mix(np.ones((5, 2), bool), np.array([3.0, 1.0]), 2.0)  # all in both: weights decide
+    assert repeats.tolist() == [1] * 5
+    assert weights == pytest.approx([0.75, 0.25])
 
 
 def test_an_error_in_a_loader_thread_surfaces(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:

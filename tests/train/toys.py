@@ -107,7 +107,15 @@ def make_world(folder: Path, count: int, *, seed: int = 0) -> Path:
         pairs, key = scene(number, seed), f"toys/{number:05d}"
         about = captions(key, pairs)
         samples.append(
-            Sample(key=key, captions=about, image=None, extension="", sha256="0" * 64, width=96, height=96)
+            Sample(
+                key=key,
+                captions=about,
+                image=None,
+                extension="",
+                sha256=f"{number:064x}",
+                width=96,
+                height=96,
+            )
         )
         stores[key] = regions(number, pairs, seed)
         for caption in about:

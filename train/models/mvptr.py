@@ -118,6 +118,13 @@ class Mvptr(nn.Module):
         """States of the vision stack -> embeddings [B, h] of unit length."""
         return functional.normalize(self.vision_projection(self._pool(states, mask)), dim=-1)
 
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embeddings [B, h] of a batch's captions and of its images."""
+        text = self.encode_text(batch.text_ids, batch.text_mask)
+        vision = self.encode_vision(batch.tag_ids, batch.tag_mask, batch.regions, batch.region_mask)
+        mask = torch.cat([batch.tag_mask, batch.region_mask], dim=1)
+        return self.embed_text(text, batch.text_mask), self.embed_vision(vision, mask)
+
     def _pool(self, states: Tensor, mask: Tensor) -> Tensor:
         if self.sizes.pooling == "first":
             return states[:, 0]

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from train.batch import Batch
 from train.collate import collate
 from train.config import Recipe
-from train.data import Example
+from train.data import Data, Example
+from train.draws import generator
 from train.inputs import Prepared, open_inputs
 from train.job import Job
 from train.models.build import build_model
+from train.models.mvptr import Mvptr
+from train.order import Place
 from train.task import Stream
+
+VALIDATION_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +31,7 @@ class Pretraining:
 
     recipe: Recipe
     inputs: Prepared
-
-    @property
-    def streams(self) -> Sequence[Stream]:
-        """One, of image-caption pairs."""
-        return [
-            Stream(
-                name="pairs",
-                examples=self.inputs.data,
-                collate=self._collate,
-                batch=self.recipe.data.batch,
-            )
-        ]
+    streams: Sequence[Stream]
 
     def build_model(self) -> nn.Module:
         """A model of the recipe's family with fresh parameters."""
@@ -54,13 +49,60 @@ class Pretraining:
         }
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
-        """Nothing is held out."""
-        return {}
-
-    def _collate(self, examples: Sequence[Example], draws: np.random.Generator) -> Batch:
-        return collate(examples, self.recipe.objectives, draws)
+        """Recall at 1 among the held-out pairs, the mean of both directions; then their losses."""
+        assert isinstance(model, Mvptr)
+        data = self.inputs.data.held_out()
+        device = str(next(model.parameters()).device)
+        embedded: list[tuple[Tensor, Tensor]] = []
+        losses: dict[str, float] = {}
+        for start in range(0, len(data), VALIDATION_BATCH):
+            places = [Place(0, row) for row in range(start, min(start + VALIDATION_BATCH, len(data)))]
+            whole, masked = (
+                collate(
+                    [data.example(place, masked=masked) for place in places],
+                    self.recipe.objectives,
+                    generator("validation", start, int(masked)),
+                ).to(device)
+                for masked in (False, True)
+            )
+            embedded.append(model.embed(whole))
+            for name, value in model(masked).items():
+                losses[name] = losses.get(name, 0.0) + float(value) * len(places) / len(data)
+        if not embedded:
+            return {}
+        text, image = (torch.cat(part) for part in zip(*embedded, strict=True))
+        similarity, own = text @ image.T, torch.arange(len(text), device=text.device)
+        hits = [(each.argmax(dim=1) == own).double().mean() for each in (similarity, similarity.T)]
+        return {"recall": float(sum(hits) / 2), **losses}
 
 
 def prepare(job: Job, recipe: Recipe) -> Pretraining:
     """Open a job's inputs."""
-    return Pretraining(recipe, open_inputs(job, recipe))
+    inputs = open_inputs(job, recipe)
+
+    def stream(name: str, data: Data, batch: int, weight: float) -> Stream:
+        def collated(examples: Sequence[Example], draws: np.random.Generator) -> Batch:
+            return collate(examples, recipe.objectives, draws)
+
+        return Stream(
+            name=name,
+            examples=data,
+            collate=collated,
+            batch=batch,
+            weight=weight,
+            sizes=data.sizes,
+            window=recipe.data.bucket,
+            repeats=data.repeats,
+        )
+
+    streams = [
+        stream(name, inputs.data.other(_speaking(recipe, each.languages)), each.batch, each.weight)
+        for name, each in recipe.data.streams.items()
+    ]
+    return Pretraining(recipe, inputs, streams or [stream("pairs", inputs.data, recipe.data.batch, 1.0)])
+
+
+def _speaking(recipe: Recipe, languages: Mapping[str, float]) -> Recipe:
+    """The recipe with other languages, where they are given."""
+    data = recipe.data.model_copy(update={"languages": languages} if languages else {})
+    return recipe.model_copy(update={"data": data})
