@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from extract.batching import Picture
 from extract.detectors.base import Proposals
@@ -15,31 +16,35 @@ from store.records import Regions
 def describe(found: Proposals, recipe: Recipe, picture: Picture, *, posteriors: bool = False) -> Regions:
     """Select among the proposals of one picture, and give what was chosen the form that is stored.
 
-    Selection runs on the CPU wherever the proposals lie: it is hundreds of calls on a few numbers each. Of
-    the features only those that are kept leave the device.
+    Selection runs on the CPU wherever the proposals lie. Of the features only those that are kept leave the
+    device.
     """
     rule = recipe.selection
-    boxes = (found.boxes if rule.boxes == "regressed" else found.proposals.unsqueeze(1)).float().cpu()
-    scores = found.class_scores.float().cpu()
+    boxes = _array(found.boxes if rule.boxes == "regressed" else found.proposals.unsqueeze(1))
+    scores = _array(found.class_scores)
     chosen = select(boxes, scores, rule, given=int(rule.whole_image))
-    index = chosen.index
-    box = boxes[index, chosen.class_id if boxes.shape[1] > 1 else torch.zeros_like(index)]
+    box = boxes[chosen.index, chosen.class_id if boxes.shape[1] > 1 else 0]
     height, width = picture.size
     resized_height, resized_width = picture.pixels.shape[:2]
     scale = np.asarray([width / resized_width, height / resized_height] * 2, np.float32)
     limit = np.asarray([width, height] * 2, np.float32)
-    there = index.to(found.features.device)
-    if found.attribute_scores.shape[1]:
-        attribute_score, attribute = found.attribute_scores[there].float().cpu().max(dim=1)
-    else:
-        attribute_score, attribute = torch.zeros(len(index)), torch.full((len(index),), -1)
+    there = torch.from_numpy(chosen.index).to(found.features.device)
+    attributes = _array(found.attribute_scores[there])
+    attribute = np.full(len(there), -1)
+    attribute_score = np.zeros(len(there), np.float32)
+    if attributes.shape[1]:
+        attribute, attribute_score = attributes.argmax(axis=1), attributes.max(axis=1)
     return Regions(
-        boxes=np.clip(box.numpy() * scale, 0, limit),
+        boxes=np.clip(box * scale, 0, limit),
         features=found.features[there].half().cpu().numpy(),
-        class_id=chosen.class_id.int().numpy(),
-        score=chosen.score.numpy(),
-        attribute_id=attribute.int().numpy(),
-        attribute_score=attribute_score.numpy(),
+        class_id=chosen.class_id.astype(np.int32),
+        score=chosen.score,
+        attribute_id=attribute.astype(np.int32),
+        attribute_score=attribute_score,
         image_size=np.asarray(picture.size, np.int32),
-        posteriors=scores[index].half().numpy() if posteriors else None,
+        posteriors=scores[chosen.index].astype(np.float16) if posteriors else None,
     )
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return tensor.float().cpu().numpy()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from extract.clock import peak_memory
 from extract.detectors.base import Detector, Proposals
@@ -98,7 +100,7 @@ class Inference:
         """None where the device's memory is too small."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         try:
-            images = normalise(pixels, recipe.preprocessing).contiguous(memory_format=layout)
+            images = normalise(pixels, recipe.preprocessing).to(memory_format=layout)
             given = None
             if recipe.selection.whole_image:
                 height, width = images.shape[-2:]
@@ -152,16 +154,17 @@ def place(
         if not isinstance(detector, nn.Module):
             raise UserError(f"{type(detector).__name__} runs on the CPU alone", "set the stage's device: cpu")
         detector.to(where)
-    if channels_last or compiled or precision != "float32":
-        if not isinstance(detector, Accelerated):
-            raise UserError(
-                f"{type(detector).__name__} does not say which of its modules may be made faster",
-                "leave precision, channels_last and compiled of the stage as they are",
-            )
-        for network in detector.networks:
-            if channels_last:
-                network.to(memory_format=torch.channels_last)
-            network.forward = _faster(network.forward, where, precision, compiled=compiled)
+    networks = detector.networks if isinstance(detector, Accelerated) else ()
+    if not networks and (channels_last or compiled or precision != "float32"):
+        raise UserError(
+            f"{type(detector).__name__} does not say which of its modules may be made faster",
+            "leave precision, channels_last and compiled of the stage as they are",
+        )
+    for network in networks:
+        _fold(network)
+        if channels_last:
+            network.to(memory_format=torch.channels_last)
+        network.forward = _faster(network.forward, where, precision, compiled=compiled)
     ready = Inference(detector=detector, device=where, channels_last=channels_last)
     if where.type == "cuda":
         ready.copies, ready.reads = torch.cuda.Stream(where), torch.cuda.Stream(where)
@@ -182,6 +185,18 @@ def _device(name: DeviceName) -> torch.device:
             "give each worker of the stage one (gpus: 1 in stages.yaml), or set its device: cpu",
         )
     return torch.device("cuda", torch.cuda.current_device())
+
+
+def _fold(network: nn.Module) -> None:
+    """Fold a normalisation into the layer before it, wherever a sequence shows what follows what."""
+    for child in network.children():
+        _fold(child)
+    if isinstance(network, nn.Sequential):
+        for i, (layer, norm) in enumerate(pairwise(network)):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                network[i], network[i + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
+            elif isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+                network[i], network[i + 1] = fuse_linear_bn_eval(layer, norm), nn.Identity()
 
 
 def _faster(

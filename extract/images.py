@@ -57,9 +57,9 @@ def normalise(pixels: torch.Tensor, how: Preprocessing) -> torch.Tensor:
         pixels: uint8 [B, H, W, 3], RGB.
 
     Returns:
-        float32 [B, 3, H, W].
+        float32 [B, 3, H, W], contiguous.
     """
-    planes = pixels.permute(0, 3, 1, 2).float()
-    if how.channels == "bgr":
-        planes = planes.flip(1)
-    return (planes - planes.new_tensor(how.mean).view(3, 1, 1)) / planes.new_tensor(how.std).view(3, 1, 1)
+    planes = pixels.permute(0, 3, 1, 2)
+    planes = (planes.flip(1) if how.channels == "bgr" else planes).contiguous().float()
+    mean, std = (planes.new_tensor(each).view(3, 1, 1) for each in (how.mean, how.std))
+    return planes.sub_(mean).div_(std)

@@ -6,9 +6,10 @@ floor therefore cannot change the fate of pairs above it, and leaving them out i
 large), in a few dozen classes. Where too few boxes survive, the floor sinks until the minimum is reached, so
 the fallback is exact as well.
 
-Every class is suppressed by itself, as the loop over all classes would: shifting boxes apart by class in one
-call (`torchvision.ops.batched_nms`) loses coordinate bits in float32 (an eighth of a pixel at 1,600 classes
-of 1,000 pixels), which changes keep-sets.
+Overlaps are computed within each class, for all classes in one go, in float32 and with the operations of
+torchvision's `nms`, so that keep-sets are those of a loop over all classes. Shifting boxes apart by class
+(`torchvision.ops.batched_nms`) would lose bits of coordinates: an eighth of a pixel at 1,600 classes of 1,000
+pixels.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torchvision.ops import nms
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from extract.recipes import Selection as Rule
 
-Tensor = torch.Tensor
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+PAIRED = 1 << 20
+"""Pairs of boxes whose overlap is computed at once; more go class by class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,62 +41,61 @@ class Selected:
         score: float32 [n], probability of `class_id`.
     """
 
-    index: Tensor
-    class_id: Tensor
-    score: Tensor
+    index: Integers
+    class_id: Integers
+    score: Floats
 
 
-def select(boxes: Tensor, scores: Tensor, rule: Rule, given: int = 0) -> Selected:
+def select(boxes: Floats, scores: Floats, rule: Rule, given: int = 0) -> Selected:
     """Choose regions by `rule`.
 
     Ties go to the lower row, then to the lower class. Where suppression leaves fewer than `min_boxes` boxes,
     suppressed ones fill up, best first; only fewer rows than that give fewer regions.
 
     Args:
-        boxes: float [R, B, 4], x1 y1 x2 y2, with B = 1 (one box for all classes) or B = C.
-        scores: float [R, C], class probabilities without background.
+        boxes: float32 [R, B, 4], x1 y1 x2 y2, with B = 1 (one box for all classes) or B = C.
+        scores: float32 [R, C], class probabilities without background.
         rule: thresholds, bounds and mode; `rule.boxes` is the caller's affair.
         given: the last so many rows are kept whatever happens and suppress nothing.
     """
     free = len(scores) - given
-    label, score, survives = _suppress(boxes[:free], scores[:free], rule)
-    wanted = max(int((survives & (score >= rule.threshold)).sum()), rule.min_boxes)
+    label = scores.argmax(axis=1)
+    score = scores[np.arange(len(scores)), label]
+    survives = _suppress(boxes[:free], scores[:free], label[:free], score[:free], rule)
+    wanted = max(np.count_nonzero(survives & (score[:free] >= rule.threshold)), rule.min_boxes)
     wanted = min(wanted, max(rule.max_boxes - given, 0), free)
-    best = torch.argsort(score, descending=True, stable=True)
-    best = best[torch.argsort(survives[best].to(torch.uint8), descending=True, stable=True)][:wanted]
-
-    given_score, given_label = scores[free:].max(dim=1)
-    index = torch.cat([best, torch.arange(free, len(scores), device=scores.device)])
-    score = torch.cat([score[best], given_score])
-    label = torch.cat([label[best], given_label])
-    order = torch.argsort(index, stable=True)
-    order = order[torch.argsort(score[order], descending=True, stable=True)]
-    return Selected(index[order], label[order], score[order])
+    best = np.lexsort((-score[:free], ~survives))[:wanted]
+    index = np.concatenate([best, np.arange(free, len(scores))])
+    index = index[np.lexsort((index, -score[index]))]
+    return Selected(index, label[index], score[index])
 
 
-def _suppress(boxes: Tensor, scores: Tensor, rule: Rule) -> tuple[Tensor, Tensor, Tensor]:
-    """Label [R], score [R] and whether it survives [R], exact for the best `rule.min_boxes` and for every
-    score of `rule.threshold` and above; lower survivors may be missing."""
-    ceiling, favourite = scores.max(dim=1)
+def _suppress(boxes: Floats, scores: Floats, label: Integers, score: Floats, rule: Rule) -> NDArray[np.bool_]:
+    """Which rows survive, exact for the best `rule.min_boxes` and for every score of `rule.threshold` and
+    above; lower survivors may be missing.
+
+    Args:
+        label, score: the best pair of each row; becomes its best surviving pair where one survives.
+    """
+    survives = np.zeros(len(scores), np.bool_)
     if rule.suppression == "class-agnostic":
-        if boxes.shape[1] > 1:
-            boxes = boxes[torch.arange(len(boxes), device=boxes.device), favourite].unsqueeze(1)
-        survives = torch.zeros_like(ceiling, dtype=torch.bool)
-        survives[nms(boxes[:, 0], ceiling, rule.iou)] = True
-        return favourite, ceiling, survives
-    for floor in _floors(ceiling, rule):
-        score, label = _survivors(boxes, scores, (ceiling >= floor).nonzero()[:, 0], floor, rule.iou)
-        survives = label >= 0
-        if int(survives.sum()) >= rule.min_boxes:
+        order = np.argsort(-score, kind="stable")
+        box = boxes[order, label[order] if boxes.shape[1] > 1 else 0]
+        survives[order[_alive(box, np.zeros_like(order), rule.iou)]] = True
+        return survives
+    for floor in _floors(score, rule):
+        row, of_class, value = _survivors(boxes, scores, floor, rule.iou)
+        if len(row) >= rule.min_boxes:
             break
-    return torch.where(survives, label, favourite), torch.where(survives, score, ceiling), survives
+    survives[row], label[row], score[row] = True, of_class, value
+    return survives
 
 
-def _floors(ceiling: Tensor, rule: Rule) -> Iterator[float]:
+def _floors(ceiling: Floats, rule: Rule) -> Iterator[float]:
     """Falling floors: the threshold, then low enough for 2, 4, 8 ... times the minimum, then none at all."""
     floor = rule.threshold
     yield floor
-    ranked = torch.sort(ceiling, descending=True).values
+    ranked = np.sort(ceiling)[::-1]
     count = 2 * rule.min_boxes
     while 0 < count <= len(ranked):
         if float(ranked[count - 1]) < floor:
@@ -101,31 +105,53 @@ def _floors(ceiling: Tensor, rule: Rule) -> Iterator[float]:
     yield float("-inf")
 
 
-def _survivors(
-    boxes: Tensor, scores: Tensor, rows: Tensor, floor: float, iou: float
-) -> tuple[Tensor, Tensor]:
-    """Suppress within each class among the pairs with `scores >= floor`, which lie in `rows`.
+def _survivors(boxes: Floats, scores: Floats, floor: float, iou: float) -> tuple[Integers, Integers, Floats]:
+    """Suppress within each class among the pairs with `scores >= floor`.
 
     Returns:
-        score [R] and label [R] of each row's best surviving pair; -inf and -1 where none survives.
+        The rows of which a pair survives, ascending, with the label and the score of the best such pair.
     """
-    row, label = (scores[rows] >= floor).nonzero(as_tuple=True)
-    by_class = torch.argsort(label, stable=True)
-    row, label = rows[row[by_class]], label[by_class]
+    row, label = np.divmod(np.flatnonzero(scores >= floor), max(scores.shape[1], 1))
     score = scores[row, label]
-    box = boxes[row, label if boxes.shape[1] > 1 else torch.zeros_like(label)]
-    kept = []
-    start = 0
-    for size in torch.unique_consecutive(label, return_counts=True)[1].tolist():
-        if size == 1:
-            kept.append(row.new_tensor([start]))
-        else:
-            kept.append(start + nms(box[start : start + size], score[start : start + size], iou))
-        start += size
-    pair = torch.cat([*kept, row.new_empty(0)])
-    row, label, score = row[pair], label[pair], score[pair]
-    best = scores.new_full((len(scores),), float("-inf")).scatter_reduce(0, row, score, "amax")
-    is_best = score == best[row]
-    none = scores.shape[1]
-    first = label.new_full((len(scores),), none).scatter_reduce(0, row[is_best], label[is_best], "amin")
-    return best, torch.where(first == none, -1, first)
+    order = np.lexsort((-score, label))
+    row, label, score = row[order], label[order], score[order]
+    alive = _alive(boxes[row, label if boxes.shape[1] > 1 else 0], label, iou)
+    row, label, score = row[alive], label[alive], score[alive]
+    order = np.lexsort((label, -score, row))
+    order = order[np.diff(row[order], prepend=-1) > 0]
+    return row[order], label[order], score[order]
+
+
+def _alive(boxes: Floats, group: Integers, iou: float) -> NDArray[np.bool_]:
+    """Greedy suppression within each group: whether each box is kept.
+
+    Args:
+        boxes: [P, 4], those of a group after one another, best first.
+        group: [P], ascending.
+    """
+    alive = np.ones(len(boxes), np.bool_)
+    ends = np.searchsorted(group, group, side="right")
+    rivals = ends - np.arange(len(boxes)) - 1  # boxes of the same group that come later
+    if rivals.sum() > PAIRED and group[0] != group[-1]:
+        cut = int(np.searchsorted(group, group[len(group) // 2])) or int(ends[0])
+        parts = slice(None, cut), slice(cut, None)
+        return np.concatenate([_alive(boxes[part], group[part], iou) for part in parts])
+    better = np.repeat(np.arange(len(boxes)), rivals)
+    worse = better + 1 + np.arange(len(better)) - np.repeat(np.cumsum(rivals) - rivals, rivals)
+    suppresses = _overlap(boxes, better, worse) > np.float64(iou)
+    for i, j in zip(better[suppresses].tolist(), worse[suppresses].tolist(), strict=True):
+        if alive[i]:  # final by now: whatever suppresses box i comes before it
+            alive[j] = False
+    return alive
+
+
+def _overlap(boxes: Floats, first: Integers, second: Integers) -> Floats:
+    """Intersection over union of pairs of boxes; not a number where both are empty."""
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes.T)
+    area = (x2 - x1) * (y2 - y1)
+    width = np.minimum(x2[first], x2[second]) - np.maximum(x1[first], x1[second])
+    height = np.minimum(y2[first], y2[second]) - np.maximum(y1[first], y1[second])
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = shared / (area[first] + area[second] - shared)
+    return found

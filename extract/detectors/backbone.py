@@ -54,8 +54,7 @@ class Backbone(nn.Module):
         for stage in self.stages:
             maps.append(stage(maps[-1]))
         _, low, fine, *_, coarse = maps
-        lateral: Tensor = self.lateral(fine)
-        fused = lateral + nn.functional.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
+        fused = _over(coarse, self.lateral(fine))
         return Maps(self.filters(images), low, fine, fused, coarse)
 
 
@@ -95,6 +94,16 @@ class RegionHead(nn.Module):
         )
         means = self.standardise(means).clamp(-8, 8)
         return torch.cat([self.vector(torch.cat([self.grid(grid), means], dim=1)), means], dim=1)
+
+
+def _over(coarse: Tensor, fine: Tensor) -> Tensor:
+    """The sum of two maps, each cell of the coarse one over as many of the fine one as it covers."""
+    height, width = (large // small for large, small in zip(fine.shape[-2:], coarse.shape[-2:], strict=True))
+    if fine.shape[-2:] != (coarse.shape[-2] * height, coarse.shape[-1] * width) or torch.is_grad_enabled():
+        return fine + nn.functional.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
+    # the same without a copy of the coarse map, whose gradients would sum in another order
+    cells = fine.unflatten(3, (-1, width)).unflatten(2, (-1, height))
+    return (cells + coarse[:, :, :, None, :, None]).flatten(4).flatten(2, 3)
 
 
 def _means(level: Tensor, boxes: Sequence[Tensor], scale: float, cells: int) -> Tensor:

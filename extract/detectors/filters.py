@@ -43,8 +43,9 @@ class FilterBank(nn.Module):
         grey = images.mean(dim=1, keepdim=True)
         margin = self.kernels.shape[-1] // 2
         grey = nn.functional.pad(grey, [margin] * 4, mode="replicate")
-        even, odd = nn.functional.conv2d(grey, self.kernels, stride=2).unflatten(1, (-1, 2)).unbind(2)
-        energy = (even.square() + odd.square() + 1e-6).sqrt()
+        responses = nn.functional.conv2d(grey, self.kernels, stride=2)
+        even, odd = responses.mul_(responses).unflatten(1, (-1, 2)).unbind(2)
+        energy = (even + odd).add_(1e-6).sqrt_()
         energy = nn.functional.avg_pool2d(energy, STRIDE // 2, ceil_mode=True)
         return torch.cat([energy, self._histogram(images)], dim=1)
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torchvision.ops import nms
 
+from extract import selection
 from extract.recipes import Selection
-from extract.selection import Selected, select
+from extract.selection import Selected
 
 Mode = Literal["class-wise", "class-agnostic"]
 
@@ -35,6 +36,10 @@ def naive(boxes: torch.Tensor, scores: torch.Tensor, rule: Selection) -> list[tu
     confident = sum(-s >= threshold for s, _, _ in alive)
     count = min(max(confident, rule.min_boxes), rule.max_boxes)
     return [(i, c, -s) for s, i, c in sorted((sorted(alive) + sorted(dead))[:count])]
+
+
+def select(boxes: torch.Tensor, scores: torch.Tensor, rule: Selection, given: int = 0) -> Selected:
+    return selection.select(boxes.numpy(), scores.numpy(), rule, given)
 
 
 def listed(chosen: Selected) -> list[tuple[int, int, float]]:

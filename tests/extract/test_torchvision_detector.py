@@ -122,7 +122,7 @@ def test_selected_regions_are_torchvisions_detections(
     number = {name: i for i, name in enumerate(CATEGORIES)}
     for found, their in zip(ours.detect(normalised(images), PROPOSALS), theirs, strict=True):
         assert len(found.proposals) > 10
-        chosen = select(found.boxes, found.class_scores, rule)
+        chosen = select(found.boxes.numpy(), found.class_scores.numpy(), rule)
         assert len(set(chosen.class_id.tolist())) > 3
         named = {(number[ours.classes[c]], s): i for c, s, i in zip(*_plain(chosen), strict=True)}
         # every region that we select is one of its detections, and each is the best of its proposal
