@@ -46,7 +46,8 @@ class Columns:
     Attributes:
         dataset: first part of the captions' ids.
         image: column of the file name.
-        id: column of the id, or empty for the file name without its ending.
+        id: column of the id, or empty where the image's name says it.
+        identify: the id that an image's name says: by default the file name without its ending.
         captions: column -> language or `aligned`; None for `caption` and `captions`, whichever exist.
         lang: language where nothing else says it, and of the originals of translations.
         source_ids: columns kept as they are.
@@ -58,6 +59,7 @@ class Columns:
     captions: Mapping[str, str] | None = None
     lang: str = "en"
     source_ids: tuple[str, ...] = ()
+    identify: Callable[[str], str] = lambda image: PurePosixPath(image).stem
 
     def entries(
         self, table: Path, header: tuple[str, ...] = (), *, with_captions: bool = True
@@ -75,7 +77,7 @@ class Columns:
         seen: dict[str, None] = {}
         for record in read_table(table, header):
             seen.update(dict.fromkeys(record.values or ()))
-            yield self._entry(record, with_captions=with_captions)
+            yield self.entry(record, with_captions=with_captions)
         asked = (self.image, self.id or self.image, *self.source_ids, *(self.captions or ()))
         for column in asked if seen else ():
             if column not in seen:
@@ -86,7 +88,8 @@ class Columns:
                 f"name one: captions: {{COLUMN: {self.lang}}}; there are {', '.join(seen)}",
             )
 
-    def _entry(self, record: Record, *, with_captions: bool) -> Entry:
+    def entry(self, record: Record, *, with_captions: bool = True) -> Entry:
+        """One row of a table, readable or not."""
         where = f"line {record.line}"
         try:
             values, image, name = self._identity(record)
@@ -116,7 +119,7 @@ class Columns:
         if record.values is None:
             raise ValueError(record.fault)
         image = _name(record.values, self.image)
-        name = _name(record.values, self.id) if self.id else PurePosixPath(image).stem
+        name = _name(record.values, self.id) if self.id else self.identify(image)
         return record.values, image, name
 
     def _captions(self, values: Mapping[str, Any], key: str) -> tuple[Caption, ...]:

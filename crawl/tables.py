@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from store.errors import ConfigError, DataError
 
@@ -52,7 +53,8 @@ def read_table(path: Path, columns: tuple[str, ...] = ()) -> Iterator[Record]:
             if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
                 raise DataError(f"{path} is UTF-16", "convert it: iconv -f UTF-16 -t UTF-8")
         if kind in JSON_LINES:
-            yield from _json_lines(path)
+            with path.open("rb") as lines:
+                yield from _json_lines(lines)
         else:
             with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
                 yield from _separated(text, path, columns, tabs=kind == ".tsv")
@@ -60,13 +62,29 @@ def read_table(path: Path, columns: tuple[str, ...] = ()) -> Iterator[Record]:
         raise ConfigError(f"{path}: {error.strerror}", "check the path in stages.yaml") from error
 
 
-def _json_lines(path: Path) -> Iterator[Record]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            line = raw.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else raw.strip()
-            if line:
-                values, fault = _json_object(line.decode("utf-8", "surrogateescape"))
-                yield Record(line=number, values=values, fault=fault, raw=line)
+def read_part(data: bytes, path: Path, columns: tuple[str, ...], line: int) -> Iterator[Record]:
+    """Yield the rows in a part of a table that begins and ends between two rows.
+
+    Args:
+        data: the part.
+        path: of the table, for messages; its ending says which kind it is.
+        columns: names of the columns of a CSV or TSV.
+        line: of the part's first line in the table, from 1.
+    """
+    if path.suffix.lower() in JSON_LINES:
+        yield from _json_lines(io.BytesIO(data), line)
+        return
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "surrogateescape", newline="")
+    for record in _separated(text, path, columns, tabs=path.suffix.lower() == ".tsv"):
+        yield replace(record, line=record.line + line - 1)
+
+
+def _json_lines(file: BinaryIO, first: int = 1) -> Iterator[Record]:
+    for number, raw in enumerate(file, start=first):
+        line = raw.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else raw.strip()
+        if line:
+            values, fault = _json_object(line.decode("utf-8", "surrogateescape"))
+            yield Record(line=number, values=values, fault=fault, raw=line)
 
 
 def _json_object(text: str) -> tuple[dict[str, Any] | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator
@@ -30,6 +31,7 @@ class Crawler:
         self._thread = threading.Thread(target=self._loop.run_forever, name="crawler", daemon=True)
         self._thread.start()
         self.client = self._wait(self._open())
+        atexit.register(self.close)
 
     def fetch(self, addresses: Iterable[str]) -> Iterator[bytes | FetchError]:
         """What lies behind each address, in order; `ahead` of them are under way while one is handled."""
@@ -47,6 +49,7 @@ class Crawler:
 
     def close(self) -> None:
         """Close connections and end the thread."""
+        atexit.unregister(self.close)
         if self._thread.is_alive():
             self._wait(self.client.__aexit__(None, None, None))
             self._loop.call_soon_threadsafe(self._loop.stop)

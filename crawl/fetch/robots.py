@@ -87,7 +87,7 @@ class Robots:
 
 
 def read(site: URL, answer: Answer) -> Rules:
-    """The rules in an answer (RFC 9309, 2.3.1): all open without a file, all closed where the server fails."""
+    """The rules in an answer (RFC 9309, 2.3.1): all open without a file, closed where the server fails."""
     if answer.status == 429 or answer.status >= 500:
         return Rules(refusal=f"{site}/robots.txt answered {answer.status}: unreachable means disallowed")
     if answer.status >= 400:
