@@ -45,14 +45,11 @@ class Ranges:
         """Fill a contiguous array with the bytes from `offset` on.
 
         Raises:
-            CorruptError: the file ends before, or the disk cannot read it.
+            OSError: the file ends before, or the disk cannot read it.
         """
-        try:
-            count = os.preadv(self._fd, [array.data], offset)
-        except OSError as error:
-            raise CorruptError(f"{self.path}: byte {offset:,} cannot be read: {error}") from error
+        count = os.preadv(self._fd, [array.data], offset)
         if count != array.nbytes:
-            raise CorruptError(f"{self.path} ends at byte {offset + count:,}", "a run rebuilds its shard")
+            raise OSError(f"the file ends at byte {offset + count:,}")
 
     def prefetch(self, offset: int, size: int) -> None:
         """Have the system read a range while others are being read; it may not."""

@@ -98,7 +98,8 @@ class StoreFile(ABC):
         """Copy the record in `row`; its arrays and the crc32 that they should have.
 
         Raises:
-            CorruptError: it cannot be read, or does not have the shape that the layout says.
+            OSError: it cannot be read.
+            CorruptError: it does not have the shape that the layout says.
         """
 
     def __len__(self) -> int:
@@ -126,7 +127,12 @@ class StoreFile(ABC):
         encoded = key.encode("utf-8", "surrogatepass")
         if not 0 <= row < len(self) or self._table[row] != encoded:
             return None
-        arrays, crc = self._load(encoded, row)
+        try:
+            arrays, crc = self._load(encoded, row)
+        except OSError as error:
+            raise CorruptError(
+                f"{self.path}: '{key}' cannot be read: {error}", "a run rebuilds its shard"
+            ) from error
         if not self._trusted[row]:
             require_checksum(self.layout, encoded, arrays, crc, self.path)
             self._trusted[row] = True

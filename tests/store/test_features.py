@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
 import pickle
 import resource
@@ -107,6 +106,16 @@ def test_two_stores_on_one_path_and_pickling(path: Path) -> None:
     assert_whole(pickle.loads(pickle.dumps(second)))
 
 
+def test_a_stream_keeps_the_order_asked_and_reads_ahead(path: Path) -> None:
+    keys = [*KEYS[::-1], KEYS[0]]
+    for ahead in (0, 2, 100):
+        found = open_store(path).stream(iter(keys), ahead)
+        for key, record in zip(keys, found, strict=True):
+            assert_same_regions(record, made(key))
+    with pytest.raises(KeyError, match="absent"):
+        list(open_store(path).stream([KEYS[0], "absent"]))
+
+
 def test_threads(path: Path) -> None:
     store = open_store(path)
     failed: list[BaseException] = []
@@ -124,41 +133,6 @@ def test_threads(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-
-
-def _open_files(folder: Path) -> list[str]:
-    handles = [each for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
-    maps = Path("/proc/self/maps").read_text().splitlines()
-    return [
-        str(each.readlink()) for each in handles if each.exists() and folder in each.resolve().parents
-    ] + [line for line in maps if str(folder) in line]
-
-
-def _child(store: FeatureStore, folder: Path, results: Any) -> None:
-    inherited = _open_files(folder)
-    for _ in range(2):
-        assert_whole(store)
-    results.put((inherited, len(store)))
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_workers_open_their_own_handles(ending: str, method: str, tmp_path: Path) -> None:
-    files = [write(tmp_path / f"{i}{ending}", keys) for i, keys in enumerate([KEYS[:4], KEYS[4:]])]
-    write_index(tmp_path / INDEX, files)
-    store = open_store(tmp_path)
-    assert_whole(store)  # the parent's handles are open
-    context: Any = multiprocessing.get_context(method)
-    results = context.Queue()
-    children = [context.Process(target=_child, args=(store, tmp_path, results)) for _ in range(2)]
-    for child in children:
-        child.start()
-    for _ in children:
-        assert results.get(timeout=100) == ([], len(KEYS))
-    for child in children:
-        child.join()
-        assert child.exitcode == 0
-    assert_whole(store)
 
 
 def test_grandchildren(path: Path) -> None:
