@@ -24,6 +24,8 @@ _TABLE = _table()
 
 def join_words(tree: Tree) -> None:
     """Fold `t - shirt` into one token; spaCy's tokenizer cuts at hyphens between letters."""
+    if "-" not in tree.words and "close" not in tree.words:
+        return
     for close in range(len(tree) - 1):
         if tree.words[close : close + 2] == ["close", "up"] and tree.is_noun(close):
             tree.fold([close + 1], close)
@@ -52,24 +54,24 @@ def join_words(tree: Tree) -> None:
 
 def join_prepositions(tree: Tree) -> None:
     """Fold a compound preposition into its last word, which governs the object and is called by the whole."""
-    i = 0
-    while i < len(tree):
-        for words, name in _TABLE.get(tree.words[i], ()):
-            if tuple(tree.words[i : i + len(words)]) == words and _is_preposition(
-                tree, i, i + len(words) - 1
-            ):
-                _fold_preposition(tree, i, i + len(words) - 1, name)
-                i += len(words) - 1
+    behind = 0
+    for first, word in enumerate(tree.words):
+        if first < behind:
+            continue
+        for words, name in _TABLE.get(word, ()):
+            last = first + len(words) - 1
+            if tuple(tree.words[first : last + 1]) == words and _is_preposition(tree, first, last):
+                _fold_preposition(tree, first, last, name)
+                behind = last + 1
                 break
-        i += 1
     _possessed_sides(tree)
 
 
 def promote_quantified(tree: Tree) -> None:
     """Make the noun of `a lot of dogs`, `two of the dogs` the head, with the quantity as its `qmod`."""
-    for of in range(1, len(tree)):
+    for of in _places(tree, "of"):
         quantity = of - 1
-        if tree.words[of] != "of" or tree.deps[of] != "prep" or tree.heads[of] != quantity:
+        if tree.deps[of] != "prep" or tree.heads[of] != quantity:
             continue
         nouns = tree.below(of, "pobj")
         if not nouns or not _is_quantity(tree, quantity, nouns[0]):
@@ -85,14 +87,23 @@ def promote_quantified(tree: Tree) -> None:
 
 def lower_modifiers(tree: Tree) -> None:
     """Hang what follows `a group of people` on the people: participles, clauses, places."""
-    for of in range(1, len(tree)):
+    for of in _places(tree, "of"):
         head = tree.heads[of]
-        if tree.words[of] != "of" or tree.deps[of] != "prep" or tree.name(head) not in COLLECTIVES:
+        if tree.deps[of] != "prep" or tree.name(head) not in COLLECTIVES:
             continue
         for noun in tree.below(of, "pobj")[:1]:
             for kid in tree.below(head, "prep", "acl", "relcl"):
                 if kid > noun:
                     tree.attach(kid, noun, tree.deps[kid])
+
+
+def _places(tree: Tree, word: str) -> list[int]:
+    """Where a word stands, behind another."""
+    return (
+        [place for place, each in enumerate(tree.words) if each == word and place]
+        if word in tree.words
+        else []
+    )
 
 
 def _is_quantity(tree: Tree, token: int, noun: int) -> bool:

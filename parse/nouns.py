@@ -9,15 +9,17 @@ _PEOPLE = frozenset(("he", "she", "him", "her", "his", "hers"))
 _THINGS = frozenset(("it", "its"))
 _MANY = frozenset(("they", "them", "their", "theirs"))
 _RELATIVE = ("WDT", "WP", "WP$")
+_ABSORBED = (GONE, "compound", "qmod", "nmod", "amod")
 
 
 def is_object(tree: Tree, token: int) -> bool:
     """Whether the token is a node of the graph: a noun that no rewrite and no other noun has absorbed."""
-    return (
-        tree.is_noun(token)
-        and tree.deps[token] not in (GONE, "compound", "qmod", "nmod", "amod")
-        and any(letter.isalpha() for letter in tree.words[token])
-    )
+    if tree.objects is not None:
+        return token in tree.objects
+    if tree.tags[token][:2] != "NN" or tree.deps[token] in _ABSORBED:
+        return False
+    word = tree.words[token]
+    return word.isalpha() or any(map(str.isalpha, word))
 
 
 def objects_of(tree: Tree, token: int) -> list[int]:

@@ -19,11 +19,15 @@ _NOMINALISED = ("other", "same", "front", "such", "own")
 
 def repair(tree: Tree) -> None:
     """Correct tags and arcs in place."""
-    for rule, tags in _RULES:
-        if not tags.isdisjoint(tree.tags):
-            for token in range(len(tree)):
-                if tree.tags[token] in tags and tree.deps[token] != GONE:
-                    rule(tree, token)
+    tags, places = tree.tags[:], dict[frozenset[str], list[int]]()
+    for rule, wanted in _RULES:
+        if tree.tags != tags:
+            tags, places = tree.tags[:], {}
+        if wanted not in places:
+            places[wanted] = [token for token, tag in enumerate(tags) if tag in wanted]
+        for token in places[wanted]:
+            if tree.tags[token] in wanted and tree.deps[token] != GONE:
+                rule(tree, token)
 
 
 def _verb_with_subject(tree: Tree, token: int) -> None:

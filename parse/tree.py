@@ -17,8 +17,8 @@ GONE = "gone"
 
 _CODES = 2**64
 """spaCy's string codes are unsigned; heads, in the same array, are not."""
-_NAMES: dict[int, str] = {}
-"""Tags and labels by code; the codes are digests of the strings, the same in every pipeline."""
+_TEXTS: dict[int, str] = {}
+"""Strings by code, which spaCy's own store holds as long; codes are digests, the same in every pipeline."""
 
 
 @dataclass(slots=True)
@@ -33,6 +33,7 @@ class Tree:
         spans: character ranges.
         names: what a token's node is called where a rewrite knows better than its lemma.
         kids: dependents, ascending; recomputed by `relink`.
+        objects: the tokens that are nodes of the graph, once nothing is rewritten any more; None before.
     """
 
     words: list[str]
@@ -43,6 +44,7 @@ class Tree:
     lemmatizer: Lemmatizer
     names: dict[int, str] = field(default_factory=dict)
     kids: list[list[int]] = field(default_factory=list)
+    objects: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         self.relink()
@@ -54,11 +56,15 @@ class Tree:
 
         columns = doc.to_array([LOWER, TAG, DEP, HEAD, IDX, LENGTH]).reshape(len(doc), 6).astype("int64")
         lower, tag, dep, head, start, length = columns.T.tolist()
-        text = doc.vocab.strings.__getitem__
+        known, text = _TEXTS.get, doc.vocab.strings.__getitem__
+        words, tags, deps = (
+            [known(code) or _TEXTS.setdefault(code, text(code % _CODES)) for code in codes]
+            for codes in (lower, tag, dep)
+        )
         return cls(
-            words=[text(code % _CODES) for code in lower],
-            tags=[_NAMES.get(code) or _NAMES.setdefault(code, text(code % _CODES)) for code in tag],
-            deps=[_NAMES.get(code) or _NAMES.setdefault(code, text(code % _CODES)) for code in dep],
+            words=words,
+            tags=tags,
+            deps=deps,
             heads=[token + offset for token, offset in enumerate(head)],
             spans=[(first, first + size) for first, size in zip(start, length, strict=True)],
             lemmatizer=lemmatizer,
@@ -99,11 +105,14 @@ class Tree:
     def node_spans(self, token: int) -> tuple[Span, ...]:
         """The words of a token's node: its own and those folded into it."""
         folded = [kid for kid in self.kids[token] if self.deps[kid] == GONE]
+        if not folded:
+            return (self.spans[token],)
         return tuple(sorted(self.spans[t] for t in [token, *folded]))
 
     def below(self, token: int, *deps: str) -> list[int]:
         """Dependents with one of the given labels, ascending."""
-        return [kid for kid in self.kids[token] if self.deps[kid] in deps]
+        kids = self.kids[token]
+        return [kid for kid in kids if self.deps[kid] in deps] if kids else []
 
     def is_noun(self, token: int) -> bool:
         """Whether the token is a common or proper noun."""
