@@ -12,6 +12,8 @@ from extract.recipes import Recipe
 from extract.selection import select
 from store.records import Regions
 
+LAST_PIXEL = np.asarray([0, 0, 1, 1], np.float32)
+
 
 def describe(found: Proposals, recipe: Recipe, picture: Picture, *, posteriors: bool = False) -> Regions:
     """Select among the proposals of one picture, and give what was chosen the form that is stored.
@@ -22,12 +24,16 @@ def describe(found: Proposals, recipe: Recipe, picture: Picture, *, posteriors: 
     rule = recipe.selection
     boxes = _array(found.boxes if rule.boxes == "regressed" else found.proposals.unsqueeze(1))
     scores = _array(found.class_scores)
-    chosen = select(boxes, scores, rule, given=int(rule.whole_image))
-    box = boxes[chosen.index, chosen.class_id if boxes.shape[1] > 1 else 0]
     height, width = picture.size
     resized_height, resized_width = picture.pixels.shape[:2]
     scale = np.asarray([width / resized_width, height / resized_height] * 2, np.float32)
     limit = np.asarray([width, height] * 2, np.float32)
+    areas = boxes * scale + LAST_PIXEL if rule.last_pixel else boxes
+    chosen = select(areas, scores, rule, given=int(rule.whole_image))
+    box = boxes[chosen.index, chosen.class_id if boxes.shape[1] > 1 else 0]
+    class_id, score = chosen.class_id, chosen.score
+    if rule.label == "likeliest":
+        class_id, score = scores[chosen.index].argmax(axis=1), scores[chosen.index].max(axis=1)
     there = torch.from_numpy(chosen.index).to(found.features.device)
     attributes = _array(found.attribute_scores[there])
     attribute = np.full(len(there), -1)
@@ -37,8 +43,8 @@ def describe(found: Proposals, recipe: Recipe, picture: Picture, *, posteriors: 
     return Regions(
         boxes=np.clip(box * scale, 0, limit),
         features=found.features[there].half().cpu().numpy(),
-        class_id=chosen.class_id.astype(np.int32),
-        score=chosen.score,
+        class_id=class_id.astype(np.int32),
+        score=score,
         attribute_id=attribute.astype(np.int32),
         attribute_score=attribute_score,
         image_size=np.asarray(picture.size, np.int32),

@@ -22,10 +22,20 @@ def resized_shape(height: int, width: int, how: Preprocessing) -> tuple[int, int
     """Height and width after scaling to the short side, bounded by the long side; at least one pixel."""
     if how.short is None:
         return height, width
+    if how.sides == "short-first":
+        return _short_first(height, width, how.short, how.long)
     scale = how.short / min(height, width)
     if how.long is not None:
         scale = min(scale, how.long / max(height, width))
     return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
+
+
+def _short_first(height: int, width: int, short: int, long: int | None) -> tuple[int, int]:
+    shorter, longer = min(height, width), max(height, width)
+    if long is not None and longer / shorter * short > long:
+        short = max(round(long * shorter / longer), 1)
+    sides = short, int(short * longer / shorter)
+    return sides if height <= width else sides[::-1]
 
 
 def decode(data: bytes, how: Preprocessing) -> tuple[NDArray[np.uint8], tuple[int, int]]:

@@ -1,8 +1,11 @@
 """Extraction recipes as data: how images are resized and normalised, and which boxes are kept.
 
 Sources: the published configurations of bottom-up attention (fixed 36 and adaptive 10-100 boxes), VinVL and
-VL-BERT, torchvision's defaults (with no fewer than 10 boxes), and our own for drawn scenes and for
-photographs. A recipe's whole content enters the key.
+VL-BERT, torchvision's and detectron2's defaults (with no fewer than 10 boxes), and our own for drawn scenes
+and for photographs. A recipe's whole content enters the key and is written into the store.
+
+Regions are always sorted by the score that selection went by. Bottom-up attention sorts them only where it
+had to choose; it also resizes without an antialiasing filter, which matters where images shrink.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ class Preprocessing(BaseModel):
     Attributes:
         short, long: the image is scaled (bilinear, antialiased, in uint8) so that its short side is `short`,
             or less where its long side would exceed `long`. None leaves the size as it is.
+        sides: how lengths become whole. `nearest` scales both sides and rounds them; `short-first` rounds the
+            short side, and the long one keeps its ratio to that and is rounded down.
         channels: order in which the network takes them.
         mean, std: per channel in that order, on the scale 0-255.
     """
@@ -28,6 +33,7 @@ class Preprocessing(BaseModel):
 
     short: int | None = None
     long: int | None = None
+    sides: Literal["nearest", "short-first"] = "nearest"
     channels: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (63.75, 63.75, 63.75)
@@ -41,8 +47,10 @@ class Selection(BaseModel):
         suppression: `class-wise` suppresses within each class, and a box survives with its best surviving
             class; `class-agnostic` suppresses among boxes with their best class.
         iou: boxes that overlap a better one by more than this are suppressed.
+        last_pixel: overlaps are those of whole pixels of the original image, the last of a box included.
         threshold: keep boxes whose surviving score reaches it ...
         min_boxes, max_boxes: ... but at least so many, and at most so many, best first.
+        label: of a region: the class with which it survived, or the likeliest whether it survived or not.
         whole_image: always keep one region that covers the whole image, counted in `max_boxes`.
     """
 
@@ -51,9 +59,11 @@ class Selection(BaseModel):
     boxes: Literal["regressed", "proposals"] = "regressed"
     suppression: Literal["class-wise", "class-agnostic"] = "class-wise"
     iou: float = 0.3
+    last_pixel: bool = False
     threshold: float = 0.2
     min_boxes: int = 10
     max_boxes: int = 100
+    label: Literal["surviving", "likeliest"] = "surviving"
     whole_image: bool = False
 
 
@@ -77,11 +87,20 @@ _CAFFE = Preprocessing(
     short=600, long=1000, channels="bgr", mean=(102.9801, 115.9465, 122.7717), std=(1.0, 1.0, 1.0)
 )
 _VINVL = Preprocessing(
-    short=600, long=1000, channels="bgr", mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0)
+    short=600,
+    long=1000,
+    sides="short-first",
+    channels="bgr",
+    mean=(103.53, 116.28, 123.675),
+    std=(1.0, 1.0, 1.0),
+)
+_DETECTRON2 = Preprocessing(
+    short=800, long=1333, channels="bgr", mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0)
 )
 _TORCHVISION = Preprocessing(
     short=800, long=1333, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
 )
+_BUTD = Selection(boxes="proposals", last_pixel=True, label="likeliest")
 
 RECIPES = {
     recipe.name: recipe
@@ -114,17 +133,18 @@ RECIPES = {
             proposals=1000,
         ),
         Recipe(
-            name="butd-36",
-            preprocessing=_CAFFE,
-            selection=Selection(boxes="proposals", min_boxes=36, max_boxes=36),
-            proposals=300,
+            name="detectron2",
+            preprocessing=_DETECTRON2,
+            selection=Selection(iou=0.5, threshold=0.05),
+            proposals=1000,
         ),
         Recipe(
-            name="butd-10-100",
+            name="butd-36",
             preprocessing=_CAFFE,
-            selection=Selection(boxes="proposals"),
+            selection=_BUTD.model_copy(update={"min_boxes": 36, "max_boxes": 36}),
             proposals=300,
         ),
+        Recipe(name="butd-10-100", preprocessing=_CAFFE, selection=_BUTD, proposals=300),
         Recipe(
             name="vinvl",
             preprocessing=_VINVL,
@@ -134,7 +154,7 @@ RECIPES = {
         Recipe(
             name="vl-bert",
             preprocessing=_CAFFE,
-            selection=Selection(boxes="proposals", threshold=0.5),
+            selection=_BUTD.model_copy(update={"threshold": 0.5}),
             proposals=300,
         ),
     )
