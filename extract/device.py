@@ -149,7 +149,7 @@ def place(
     Raises:
         UserError: there is no such device, or the detector does not say what its networks are.
     """
-    where = _device(device)
+    where = device_of(device)
     if where.type != "cpu":
         if not isinstance(detector, nn.Module):
             raise UserError(f"{type(detector).__name__} runs on the CPU alone", "set the stage's device: cpu")
@@ -171,7 +171,12 @@ def place(
     return ready
 
 
-def _device(name: DeviceName) -> torch.device:
+def device_of(name: DeviceName) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        UserError: there is none.
+    """
     if name == "cpu":
         return torch.device("cpu")
     if torch.version.cuda is None and torch.version.hip is None:

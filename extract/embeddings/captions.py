@@ -52,9 +52,9 @@ class CaptionEmbeddings(Embeddings[CaptionEmbeddingsParams]):
 
     def setup(self, inputs: Inputs) -> None:
         """Open the tower, fetched where it is not local, and see how wide its vectors are."""
+        from extract.device import device_of
         from extract.embeddings.embedded import Running
         from extract.embeddings.language import TextTower
-        from extract.embeddings.loading import device_of
 
         params = self.params
         running = Running(device_of(params.device), params.precision)

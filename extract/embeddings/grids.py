@@ -74,9 +74,9 @@ class GridFeatures(Embeddings[GridFeaturesParams]):
         """Load the network, and see how wide its map is."""
         import torch
 
+        from extract.device import device_of
         from extract.embeddings.backbone import GridTower
         from extract.embeddings.embedded import Running
-        from extract.embeddings.loading import device_of
         from extract.weights import download, published, read
 
         params = self.params

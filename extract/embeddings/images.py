@@ -75,8 +75,8 @@ class ImageEmbeddings(Embeddings[ImageEmbeddingsParams]):
         """Open the tower, fetched where it is not local, and see how wide its vectors are."""
         import numpy as np
 
+        from extract.device import device_of
         from extract.embeddings.embedded import Running
-        from extract.embeddings.loading import device_of
         from extract.embeddings.pixels import Preprocessor
         from extract.embeddings.vision import ImageTower
 

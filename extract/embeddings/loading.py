@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -85,22 +85,3 @@ def _class_of(config: Any) -> Any:
 
     name = next(iter(config.architectures or ()), "")
     return getattr(transformers, name) if name.endswith("WithProjection") else transformers.AutoModel
-
-
-def device_of(name: Literal["cpu", "cuda"]) -> torch.device:
-    """The device to compute on.
-
-    Raises:
-        UserError: there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "device 'cuda' is asked for, but "
-            + (
-                "PyTorch sees no GPU"
-                if torch.version.cuda or torch.version.hip
-                else f"this PyTorch ({torch.__version__}) is built for CPUs alone"
-            ),
-            "give each worker of the stage a GPU (gpus: 1 in stages.yaml), or set its device: cpu",
-        )
-    return torch.device(name)
