@@ -75,7 +75,7 @@ class Picture:
     height: int
 
 
-def verify(data: bytes, *, max_pixels: int, min_side: int = 1) -> Picture:
+def verify(data: bytes, *, max_pixels: int, min_side: int = 1, decode: bool = True) -> Picture:
     """Read the header, count the pixels, then decode all of the first frame.
 
     Grey, palette, CMYK, 16-bit, transparent and animated images pass: they stay the bytes that they are.
@@ -84,6 +84,7 @@ def verify(data: bytes, *, max_pixels: int, min_side: int = 1) -> Picture:
         data: the whole file.
         max_pixels: width × height allowed.
         min_side: pixels that the shorter side must have.
+        decode: False reads the header alone, for an image that is decoded right after.
 
     Raises:
         ImageError: of the subclass that names the failure.
@@ -100,12 +101,17 @@ def verify(data: bytes, *, max_pixels: int, min_side: int = 1) -> Picture:
                 )
             if min(width, height) < min_side:
                 raise TooSmallError(f"{width} × {height} pixels, a side needs {min_side}")
+            jpeg = image.format in ("JPEG", "MPO")
             try:
-                image.load()
+                if jpeg:
+                    image.draft("L", (1, 1))  # the whole file is read, and an eighth of its pixels made
+                if decode:
+                    image.load()
             except Exception as error:
                 # Decoders raise nearly anything on crafted bytes; whatever it is, this image does not decode.
                 raise DecodeError(f"{image.format}: {_reason(error)}") from error
-            width, height = image.size  # TIFF is turned while it is decoded
+            if not jpeg:
+                width, height = image.size  # TIFF is turned while it is decoded
             if _orientation(image) in _TRANSPOSED:
                 width, height = height, width
             return Picture(extension=EXTENSIONS[image.format or ""], width=width, height=height)

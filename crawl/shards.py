@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pydantic import Field, field_validator
 
 from crawl.captions import Dropped, check, is_utf8, printable
+from crawl.resize import Resize
 from crawl.source import UNREAD, Row, RowError, Source, make_source
 from pipeline.artifacts import ShardRecord
 from pipeline.stage import Inputs, Output, Params, Shard, Stage
@@ -21,6 +22,7 @@ from store.errors import DataError
 from store.records import Sample
 
 if TYPE_CHECKING:
+    from crawl.decode import Picture
     from crawl.retry import Earlier
     from store.shards import ShardWriter
 
@@ -45,6 +47,8 @@ class ShardsParams(Params):
     """Pixels that the shorter side of an image must have."""
     max_pixels: int = Field(64_000_000, ge=1, le=178_956_970)
     """Width × height that an image may have; Pillow's own limit is the most."""
+    resize: Resize | None = None
+    """Scale images and encode them as JPEG again; by default a shard keeps the bytes that were found."""
 
     @field_validator("dataset")
     @classmethod
@@ -119,7 +123,8 @@ class Shards(Stage[ShardsParams]):
                 else:
                     dropped += ({"key": c.id, "class": "bad_caption", "detail": c.detail} for c in lost)
                     tally.add(sample, len(lost))
-                out.progress(number, self.params.samples_per_shard)
+                note = self.source.note()
+                out.progress(number, self.params.samples_per_shard, **({"note": note} if note else {}))
         if dropped:
             write_table(out.path(DROPPED), dropped, failure_schema())
         return tally.stats
@@ -153,7 +158,7 @@ class Shards(Stage[ShardsParams]):
         Raises:
             RowError: the row fails.
         """
-        from crawl.decode import ImageError, Picture, verify
+        from crawl.decode import ImageError, Picture
 
         if isinstance(row.image, RowError) and row.image is not UNREAD:
             raise row.image
@@ -171,7 +176,7 @@ class Shards(Stage[ShardsParams]):
         if row.image is not UNREAD:
             try:
                 with tally.clock("decode"):
-                    picture = verify(data, max_pixels=self.params.max_pixels, min_side=self.params.min_side)
+                    data, picture = self._picture(data)
             except ImageError as error:
                 raise RowError(error.failure, str(error)) from error
         sample = Sample(
@@ -189,6 +194,22 @@ class Shards(Stage[ShardsParams]):
             truth=row.truth,
         )
         return sample, dropped
+
+    def _picture(self, data: bytes) -> tuple[bytes, Picture]:
+        """The image that is stored, and its measures.
+
+        Raises:
+            ImageError: it does not decode, or breaks the limits.
+        """
+        from crawl.decode import verify
+
+        how, params = self.params.resize, self.params
+        picture = verify(data, max_pixels=params.max_pixels, min_side=params.min_side, decode=how is None)
+        if how is None:
+            return data, picture
+        from crawl.resize import resized
+
+        return resized(data, how)
 
 
 class Tally:

@@ -111,6 +111,10 @@ class Source(Generic[P]):
         """
         return self.rows(args)
 
+    def note(self) -> str:
+        """What people should see beside the progress, such as why most rows fail; usually nothing."""
+        return ""
+
 
 def make_source(block: Mapping[str, Any]) -> Source[Any]:
     """Make the source that a data set's block in stages.yaml describes.

@@ -82,8 +82,12 @@ class Track:
             parts.append(f"{duration(left)} left")
         for progress in list(self.inside.values())[:_MOST_INSIDE]:
             steps = f"{progress['done']:.4g}/{progress['total']:.4g}"
-            parts += [steps, *(f"{name} {value:.4g}" for name, value in progress["figures"].items())]
+            parts += [steps, *(_figure(name, value) for name, value in progress["figures"].items())]
         return ", ".join(parts)
+
+
+def _figure(name: str, value: float | str) -> str:
+    return value if isinstance(value, str) else f"{name} {value:.4g}"
 
 
 class Reporter:

@@ -130,7 +130,7 @@ class Output:
         *,
         previous: Path | None = None,
         retry: frozenset[str] = frozenset(),
-        report: Callable[[float, float, Mapping[str, float]], None] | None = None,
+        report: Callable[[float, float, Mapping[str, float | str]], None] | None = None,
         logs: Path | None = None,
     ) -> None:
         self.shard = shard
@@ -169,8 +169,11 @@ class Output:
         """
         self.failures.append({"key": key, "class": failure, "detail": detail[:500]})
 
-    def progress(self, done: float, total: float, **figures: float) -> None:
-        """Say how far the shard is (in the stage's own unit), with figures worth seeing, such as the loss."""
+    def progress(self, done: float, total: float, **figures: float | str) -> None:
+        """Say how far the shard is (in the stage's own unit), with figures worth seeing, such as the loss.
+
+        A figure that is text is told as it stands.
+        """
         if self._report is not None:
             self._report(done, total, figures)
 

@@ -180,7 +180,7 @@ class _Reporter:
         self._path = path
         self._last = 0.0
 
-    def __call__(self, done: float, total: float, figures: Mapping[str, float]) -> None:
+    def __call__(self, done: float, total: float, figures: Mapping[str, float | str]) -> None:
         now = time.monotonic()
         if now - self._last < 0.5 and done < total:
             return

@@ -108,6 +108,10 @@ class Urls(Source[UrlsParams]):
         """Fetch the images of `ids` alone."""
         return self._rows(args, ids)
 
+    def note(self) -> str:
+        """The class of failure that dominates, and what to look at."""
+        return self._crawler.client.pace.note()
+
     def _rows(self, args: Mapping[str, Any], ids: Collection[str] | None) -> Iterator[Row]:
         from crawl.fetch.failures import FetchError
 

@@ -337,3 +337,15 @@ def test_a_source_that_reads_everything_again_may_be_retried(tmp_path: Path) -> 
     run(whole, tmp_path / "undisturbed")
     run(whole, tmp_path / "again", previous=tmp_path / "first", retry=["toy/b"])
     assert contents(tmp_path / "again") == contents(tmp_path / "undisturbed")
+
+
+def test_images_are_scaled_where_it_is_asked_for(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "good.jpg").write_bytes(picture(200, 100))
+    rows = [good(0), BAD["cut"][0], BAD["small"][0]]
+    stats, failures = run(made_of(tmp_path, rows, resize={"size": 40}), tmp_path / "out")
+    assert [each["class"] for each in failures] == ["decode", "too_small"]
+    [sample] = read_shard(tmp_path / "out/00000.tar", verify=True)
+    assert (sample.width, sample.height, sample.extension) == (80, 40, "jpg")
+    assert sample.sha256 == hashlib.sha256(sample.image or b"").hexdigest()
+    assert stats.n_ok == 1
