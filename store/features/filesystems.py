@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from store.errors import UserError
 
-NETWORK = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs"))
-NETWORK_FUSE = frozenset(("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.glusterfs"))
+NETWORK = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs")
+)
+NETWORK_FUSE = frozenset(
+    f"fuse.{name}"
+    for name in ("sshfs", "s3fs", "gcsfuse", "rclone", "glusterfs", "ceph-fuse", "juicefs", "blobfuse2")
+)
+ALLOW = "BABELSCENE_NETWORK_STORES"
+"""Environment variable that, set to 1, accepts stores on network file systems."""
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -36,13 +44,15 @@ def refuse_network(path: Path, mounts: str | None = None) -> None:
     """Refuse a path on a network mount: page faults there hang without an error when the server does.
 
     Raises:
-        UserError: it is one.
+        UserError: it is one, and the environment does not say BABELSCENE_NETWORK_STORES=1.
     """
+    if os.environ.get(ALLOW) == "1":
+        return
     kind = file_system(path, mounts)
     if kind in NETWORK | NETWORK_FUSE:
         raise UserError(
             f"{path} lies on a network file system ({kind}), where a memory-mapped store can hang",
-            "copy it to a local disk, or open it with allow_network=True",
+            f"copy it to a local disk, or set {ALLOW}=1",
         )
 
 

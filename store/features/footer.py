@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from store.atomic import canonical_json
@@ -47,11 +46,6 @@ class Extent:
     shape: tuple[int, ...]
     offset: int
     crc32: int | None = None
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
 
     def view(self, ranges: Ranges) -> NDArray[Any]:
         """The array in the memory map.

@@ -109,19 +109,21 @@ class Hdf5File(StoreFile):
     def _locate(self, extents: Mapping[str, Extent]) -> None:
         self._row_offsets = extents["row_offsets"].view(self._ranges)
         self._crc = extents["crc32"].view(self._ranges)
-        self._columns = [(f, np.dtype(f.dtype), extents[f.name]) for f in self.layout.fields]
+        self._columns = [
+            (f, np.dtype(f.dtype), f.row_bytes, extents[f.name].offset) for f in self.layout.fields
+        ]
 
-    def _extent(self, row: int) -> tuple[int, int]:
-        field, _, extent = self._columns[-1]  # the widest, in every layout
+    def _bulk(self, row: int) -> tuple[int, int]:
+        field, _, size, offset = self._columns[-1]  # the widest, in every layout
         start, stop = self._row_offsets[row : row + 2].tolist() if field.ragged else (row, row + 1)
-        return extent.offset + extent.row_bytes * start, extent.row_bytes * (stop - start)
+        return offset + size * start, size * (stop - start)
 
     def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
         start, stop = self._row_offsets[row : row + 2].tolist()
         arrays = {}
-        for field, dtype, extent in self._columns:
+        for field, dtype, size, offset in self._columns:
             array = arrays[field.name] = np.empty(field.full_shape(stop - start), dtype)
-            self._ranges.read_into(array, extent.offset + extent.row_bytes * (start if field.ragged else row))
+            self._ranges.read_into(array, offset + size * (start if field.ragged else row))
         return arrays, int(self._crc[row])
 
     def close(self) -> None:

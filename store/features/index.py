@@ -20,6 +20,7 @@ import mmap
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ _MAGIC = b"BSINDEX2"
 _PAIR = struct.Struct("<II")
 _DIGEST = 16
 _ENTRY = np.dtype([("digest", f"V{_DIGEST}"), ("file", "<u4"), ("row", "<u4")])
+_SIZE = _ENTRY.itemsize
 
 
 def write_index(path: Path, files: Sequence[Path]) -> int:
@@ -54,14 +56,14 @@ def write_index(path: Path, files: Sequence[Path]) -> int:
         DataError: a key in two of them, or stores of different layout or metadata.
         CorruptError: one of them cannot be read.
     """
-    shards: dict[str, Callable[[], Iterable[str]]] = {}
+    shards: dict[str, Callable[[], Iterable[str]]] = {}  # opened again, as more than may be open at once
     shared: dict[str, Any] = {}
     for file in files:
         store = open_file(file)
         shared = shared or store.meta
         if store.meta != shared:
             raise DataError(f"{file} and {files[0]} were not made alike", "index stores of one detector only")
-        shards[file.name] = store.keys
+        shards[file.name] = partial(_keys_of, file)
     return index_keys(path, shards, shared)
 
 
@@ -95,6 +97,10 @@ def index_keys(path: Path, shards: Mapping[str, Callable[[], Iterable[str]]], me
     return len(entries)
 
 
+def _keys_of(file: Path) -> Iterable[str]:
+    return open_file(file).keys()
+
+
 class Index:
     """A memory-mapped key index.
 
@@ -119,7 +125,7 @@ class Index:
             if (
                 magic != _MAGIC
                 or _head_crc(self._map[:_HEADER_CRC], text) != self._map[_HEADER_CRC:_HEADER_SIZE]
-                or self._entries + _ENTRY.itemsize * self._count != len(self._map)
+                or self._entries + _SIZE * self._count != len(self._map)
             ):
                 raise CorruptError(f"{path} is no whole key index", "a run rebuilds it")
             self._shift = 32 - bits
@@ -170,12 +176,12 @@ class Index:
         end = min(high, self._count)
         while low < high:
             middle = (low + high) // 2
-            at = base + 24 * middle
+            at = base + _SIZE * middle
             if view[at : at + _DIGEST] < digest:
                 low = middle + 1
             else:
                 high = middle
-        at = base + 24 * low
+        at = base + _SIZE * low
         if low >= end or view[at : at + _DIGEST] != digest:
             return None
         number, row = _PAIR.unpack_from(view, at + _DIGEST)

@@ -4,8 +4,8 @@ page     16 bytes: number (uint64), unused (uint16), flags (uint16), end of the 
          then the node table: uint16 offsets, in the page, of its nodes by ascending key
 node     size low, size high, flags, key size (uint16 each), key, then the value or, for a value that has
          pages of its own, their number (uint64); in a branch the first three are the child's number
-pages 0  a copy each of what is needed to start: at 40 the page size, at 128 the root, at 144 the transaction
-and 1
+pages 0  a copy each of what is needed to start: at 40 the page size, at 128 the root, at 144 the transaction,
+and 1    of which the later holds
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BRANCH, _BIG = 0x01, 0x01
 _FLAGS_AND_END = struct.Struct("<HH")
 _NODE = struct.Struct("<HHHH")
 _NUMBER = struct.Struct("<Q")
-_START = struct.Struct("<QQQ")
+_ROOT_AND_TRANSACTION = struct.Struct("<Q8xQ")
 
 
 def values(data: Any) -> Iterator[tuple[bytes, int, int]]:
@@ -29,8 +29,8 @@ def values(data: Any) -> Iterator[tuple[bytes, int, int]]:
         data: the bytes of a file that LMDB has just written: nothing is checked.
     """
     (page_size,) = struct.unpack_from("<I", data, 40)
-    # Of the two copies the one with the later transaction holds.
-    _, root = max(_START.unpack_from(data, copy + 128)[::-2] for copy in (0, page_size))
+    copies = (_ROOT_AND_TRANSACTION.unpack_from(data, start + 128) for start in (0, page_size))
+    root, _ = max(copies, key=lambda copy: copy[1])
     yield from _below(data, root, page_size)
 
 

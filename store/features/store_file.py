@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from store.errors import CorruptError
+from store.errors import CorruptError, UserError
 from store.features.footer import Extent, read_footer
 from store.features.layout import Arrays, Layout, require_checksum
 from store.features.ranges import Ranges
@@ -53,9 +53,9 @@ class KeyTable:
 
 
 class StoreFile(ABC):
-    """One open store file of one process. A format says where things are; this says what may be trusted.
+    """One open store file of one process. A format says where things are, this says what may be trusted.
 
-    A record's checksum is compared when this process reads it for the first time, not again after that.
+    A record's checksum is compared when the record is read for the first time, not again after that.
 
     Attributes:
         path: the file.
@@ -64,6 +64,7 @@ class StoreFile(ABC):
 
     Raises:
         CorruptError: missing, cut short, damaged or not a feature store.
+        UserError: it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +76,9 @@ class StoreFile(ABC):
             text, offsets = (extents[name].view(self._ranges) for name in ("key_bytes", "key_offsets"))
             self._table = KeyTable(text, offsets)
             self._locate(extents)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise UserError(f"{path} cannot be opened: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise CorruptError(
                 f"{path} is no whole feature store: {error}", "run the stage that makes it again"
             ) from error
@@ -90,8 +93,8 @@ class StoreFile(ABC):
         """
 
     @abstractmethod
-    def _extent(self, row: int) -> tuple[int, int]:
-        """Begin and size of the bytes that make up most of a record."""
+    def _bulk(self, row: int) -> tuple[int, int]:
+        """Where most of a record lies: offset and size in bytes."""
 
     @abstractmethod
     def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
@@ -114,9 +117,9 @@ class StoreFile(ABC):
         return self._table.find(key.encode("utf-8", "surrogatepass"))
 
     def prefetch(self, row: int) -> None:
-        """Have a record read ahead, which many at once are faster than one by one."""
+        """Have the disk read a record ahead."""
         if 0 <= row < len(self):
-            self._ranges.prefetch(*self._extent(row))
+            self._ranges.prefetch(*self._bulk(row))
 
     def read(self, key: str, row: int) -> Arrays | None:
         """The record, copied; None where `row` is not that of `key`.

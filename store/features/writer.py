@@ -21,6 +21,8 @@ from store.records import Regions
 EXTENSIONS = (".lmdb", ".h5")
 _MAX_KEY = 511
 """Longest key of LMDB, in bytes."""
+_MAX_RECORD = 1 << 30
+"""Largest record in bytes: well below what one value of LMDB, or one read of a file, may be."""
 
 
 class RecordWriter:
@@ -78,8 +80,8 @@ class RecordWriter:
         """Add one record.
 
         Raises:
-            DataError: a key twice, empty or longer than 511 bytes, or arrays that are not the layout's.
-                Nothing is stored then.
+            DataError: a key twice, empty or longer than 511 bytes, arrays that are not the layout's, or more
+                than a gigabyte of them. Nothing is stored then.
             UserError: the disk is full.
         """
         encoded = key.encode("utf-8", "surrogatepass")
@@ -94,6 +96,8 @@ class RecordWriter:
             raise DataError(f"{key!r} is not Unicode text") from None
         except DataError as error:
             raise DataError(f"'{key}': {error.what}", error.hint) from error
+        if len(record) > _MAX_RECORD:
+            raise DataError(f"'{key}' takes {len(record):,} bytes, of at most {_MAX_RECORD:,}")
         with full_disk_is_user_error(self.path):
             at = self._spill.tell()
             self._spill.write(record)

@@ -254,6 +254,15 @@ def test_refused_keys(key: str, tmp_path: Path) -> None:
             writer.write(key, regions(2))
 
 
+def test_a_record_beyond_what_a_format_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.features.writer._MAX_RECORD", 1000)
+    with StoreWriter(tmp_path / "a.lmdb", META, dim=16) as writer:
+        writer.write("s/1", regions(1))
+        with pytest.raises(DataError, match=r"'s/2' takes [0-9,]+ bytes, of at most 1,000"):
+            writer.write("s/2", regions(2, 50))
+    assert list(open_store(tmp_path / "a.lmdb")) == ["s/1"]
+
+
 def test_refused_ending_and_metadata(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\.hdf5"):
         StoreWriter(tmp_path / "a.hdf5", {}, dim=16)
@@ -349,11 +358,11 @@ def test_more_shards_than_open_files(tmp_path: Path) -> None:
         with StoreWriter(tmp_path / f"{i:05d}.lmdb", META, dim=16) as writer:
             writer.write(f"s/{i}", regions(i))
         files.append(writer.path)
-    write_index(tmp_path / INDEX, files)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = len(list(Path("/proc/self/fd").iterdir()))
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, hard))
     try:
+        write_index(tmp_path / INDEX, files)
         store = open_store(tmp_path)
         for i in [*range(60), *range(60)]:
             assert_same_regions(store[f"s/{i}"], regions(i))
@@ -393,9 +402,11 @@ def test_network_file_systems_are_refused(path_: str, kind: str) -> None:
 
 def test_network_check_can_be_overruled(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.features.filesystems.file_system", lambda *_: "nfs")
-    with pytest.raises(UserError, match="allow_network"):
+    with pytest.raises(UserError, match="BABELSCENE_NETWORK_STORES=1"):
         open_store(path)
     assert_whole(open_store(path, allow_network=True))
+    monkeypatch.setenv("BABELSCENE_NETWORK_STORES", "1")
+    assert_whole(open_store(path))
 
 
 FULL = """
