@@ -8,9 +8,7 @@ Batches are made in the order of the samples whatever the number of decoders: eq
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from extract.images import decode
+from extract.overlap import in_order
 from extract.recipes import Preprocessing
 from store.errors import DataError
 from store.records import Sample
@@ -64,17 +63,7 @@ def decoded(samples: Iterable[Sample], how: Preprocessing, decoders: int, window
     Args:
         window: samples that are held at once, decoded or not.
     """
-    with ThreadPoolExecutor(decoders, thread_name_prefix="decode") as threads:
-        begun: deque[Future[Decoded]] = deque()
-        try:
-            for sample in samples:
-                begun.append(threads.submit(_decode, sample, how))
-                if len(begun) >= window:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
-        finally:
-            threads.shutdown(cancel_futures=True)
+    return in_order(lambda sample: _decode(sample, how), samples, decoders, window)
 
 
 def _decode(sample: Sample, how: Preprocessing) -> Decoded:

@@ -6,12 +6,13 @@ Both keep the order, so that what comes out does not depend on who was faster.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from types import TracebackType
 from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 _END: Any = object()
 
@@ -26,6 +27,27 @@ def ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, Non
                 yield item
         finally:
             thread.shutdown(cancel_futures=True)
+
+
+def in_order(
+    call: Callable[[S], T], items: Iterable[S], threads: int, window: int
+) -> Generator[T, None, None]:
+    """Make a call for each item on `threads` threads; what they return comes in the order of the items.
+
+    Args:
+        window: items that are held at once, done or not.
+    """
+    with ThreadPoolExecutor(threads, thread_name_prefix="in_order") as pool:
+        begun: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                begun.append(pool.submit(call, item))
+                if len(begun) >= window:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class Behind:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from extract.embeddings.images import SETTINGS
 from extract.embeddings.loading import quiet
 from extract.embeddings.stage import fail
 from extract.images import decode
+from extract.overlap import in_order
 from extract.recipes import Preprocessing
 from pipeline.stage import Output
 from pipeline.stats import Stats
@@ -99,17 +98,7 @@ def prepared(
     samples: Iterable[Sample], resize: Preprocessing, prepare: Prepare, decoders: int
 ) -> Iterator[Prepared]:
     """Decode and prepare samples on threads that stay a few samples ahead of whoever takes them, in order."""
-    waiting: deque[Future[Prepared]] = deque()
-    with ThreadPoolExecutor(decoders, thread_name_prefix="prepare") as threads:
-        try:
-            for sample in samples:
-                waiting.append(threads.submit(_prepare, sample, resize, prepare))
-                if len(waiting) > AHEAD * decoders:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            threads.shutdown(cancel_futures=True)
+    return in_order(lambda sample: _prepare(sample, resize, prepare), samples, decoders, AHEAD * decoders)
 
 
 def _prepare(sample: Sample, resize: Preprocessing, prepare: Prepare) -> Prepared:
