@@ -190,9 +190,24 @@ class Group(Block):
 class Schedule(Block):
     """Learning rate over optimiser steps: linear warm-up, then down to `floor` times the peak."""
 
-    shape: Literal["cosine", "linear", "constant"] = "cosine"
+    shape: Literal[
+        "cosine", "linear", "constant", "warmup_linear", "warmup_cosine", "milestones", "epoch_cosine"
+    ] = "cosine"
+    """The last four are those of published codes, step for step: Oscar, MVPTR and mVLP; MLA (BertAdam);
+    VL-BERT; ALBEF and LilT. train/schedule.py has the formulas."""
     warmup: int = Field(default=50, ge=0)
+    """Steps."""
     floor: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of the peak at the end (cosine, linear, epoch_cosine)."""
+    start: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of the peak at the start of the warm-up (milestones, epoch_cosine)."""
+    ahead: int = Field(default=0, ge=0)
+    """Steps that the schedule is ahead of the optimiser; 1 in codes that step the schedule first."""
+    milestones: tuple[int, ...] = ()
+    """Steps after which the rate is multiplied by `gamma` (milestones)."""
+    gamma: float = Field(default=0.1, gt=0.0, le=1.0)
+    epoch: PositiveInt = 1
+    """Steps of an epoch (epoch_cosine)."""
 
 
 class Run(Block):

@@ -1,4 +1,16 @@
-"""One rank of a training run: `python -m train.rank JOB.json`, started by train.launch or by torchrun."""
+"""One rank of a training run: `python -m train.rank JOB.json`.
+
+`train.launch` starts it on one host; on a cluster `torchrun` or `deepspeed` do, with the job that a stage has
+written into its scratch, which every host must see::
+
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
+        -m train.rank JOB.json
+    deepspeed --hostfile HOSTS --module train.rank JOB.json
+
+Rank, world size and address come from the environment. Rank 0 prints settings and progress, a JSON object a
+line. The exit code is 0 when the model is written, and 3 when a message says what was wrong, or that a signal
+stopped the run, which then continues when it is started again, with another number of ranks too.
+"""
 
 from __future__ import annotations
 
@@ -101,4 +113,4 @@ def watch_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*(argument for argument in sys.argv[1:] if not argument.startswith("--local_rank"))))

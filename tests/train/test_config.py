@@ -2,10 +2,9 @@ import pytest
 import yaml
 
 from store.errors import ConfigError
-from train.config import Recipe, Schedule
+from train.config import Recipe
 from train.pretrain import PretrainParams
 from train.recipe import RECIPES, keyed, load_recipe
-from train.schedule import factor
 
 
 @pytest.mark.parametrize("file", sorted(RECIPES.glob("*.yaml")), ids=lambda file: file.stem)
@@ -61,16 +60,3 @@ def test_a_recipe_by_path_has_the_key_of_its_content(tmp_path) -> None:
 def test_ranks_must_divide_the_batch() -> None:
     with pytest.raises(ConfigError, match="cannot be cut into 3 ranks"):
         PretrainParams(recipe="mvptr-tiny", ranks=3).keyed()
-
-
-@pytest.mark.parametrize(("shape", "middle"), [("cosine", 0.5), ("linear", 0.5), ("constant", 1.0)])
-def test_schedule(shape, middle) -> None:
-    schedule = Schedule(shape=shape, warmup=10, floor=0.0)
-    rates = [factor(schedule, step, 111) for step in range(111)]
-    assert rates[0] == pytest.approx(1 / 11)
-    assert rates[10] == 1.0
-    assert rates[60] == pytest.approx(middle)
-    assert rates[110] == pytest.approx(1.0 if shape == "constant" else 0.0)
-    assert factor(Schedule(shape=shape, warmup=0, floor=0.1), 110, 111) == (
-        1.0 if shape == "constant" else 0.1
-    )
