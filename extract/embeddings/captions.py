@@ -25,7 +25,7 @@ class CaptionEmbeddingsParams(EmbeddingParams):
     """A folder in the layout of transformers, or a name on the Hugging Face hub: CLIP, BERT, XLM-R, any model
     that takes words. The digests of a folder's files enter the key; of a name, it and the revision."""
     revision: str = ""
-    """The hub's commit, for a tower by name; of a tag or branch only its name enters the key, and it may move."""
+    """The hub's commit, for a tower by name. A branch or a tag may move, and only its name enters the key."""
     pool: Pool = "tower"
     """`tower`: the model's own vector (CLIP: the projected state of the end token, MLA's teacher; BERT: its
     pooler). `cls`: the last state of the first token (LilT). `mean`: of all tokens. `none`: tokens alone."""

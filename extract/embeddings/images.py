@@ -39,7 +39,7 @@ class ImageEmbeddingsParams(EmbeddingParams):
     """A folder in the layout of transformers, or a name on the Hugging Face hub: CLIP, ViT, DeiT, DINO, any
     model that takes pixels. The digests of a folder's files enter the key; of a name, it and the revision."""
     revision: str = ""
-    """The hub's commit, for a tower by name; of a tag or branch only its name enters the key, and it may move."""
+    """The hub's commit, for a tower by name. A branch or a tag may move, and only its name enters the key."""
     pool: Pool = "tower"
     """`tower`: the model's own vector (CLIP: projected, as MLA trains against; ViT: its pooler). `cls`: the
     last state of the first token (LiT and LilT with DeiT). `mean`: of the patches. `none`: tokens alone."""
