@@ -26,6 +26,8 @@ from store.features.layout import ALIGN, Arrays, Field, Layout, split
 from store.features.store_file import KeyTable, StoreFile, offsets_of
 
 _BATCH = 8 << 20
+_NARROW = 32
+"""Bytes of a row up to which a dataset is read ahead as a whole."""
 
 
 def write_hdf5(path: Path, meta: Mapping[str, Any], records: Sequence[tuple[bytes, Any]]) -> None:
@@ -110,13 +112,21 @@ class Hdf5File(StoreFile):
         self._row_offsets = extents["row_offsets"].view(self._ranges)
         self._crc = extents["crc32"].view(self._ranges)
         self._columns = [
-            (f, np.dtype(f.dtype), f.row_bytes, extents[f.name].offset) for f in self.layout.fields
+            (field, np.dtype(field.dtype), field.row_bytes, extents[field.name].offset)
+            for field in self.layout.fields
         ]
+        # Little beside the features, and wanted by every read: a few large requests, not many small ones.
+        for field, _, size, offset in self._columns:
+            if size <= _NARROW:
+                self._ranges.prefetch(offset, size * extents[field.name].shape[0])
 
-    def _bulk(self, row: int) -> tuple[int, int]:
-        field, _, size, offset = self._columns[-1]  # the widest, in every layout
-        start, stop = self._row_offsets[row : row + 2].tolist() if field.ragged else (row, row + 1)
-        return offset + size * start, size * (stop - start)
+    def _prefetch(self, row: int) -> None:
+        start, stop = self._row_offsets[row : row + 2].tolist()
+        for field, _, size, offset in self._columns:
+            if size > _NARROW and field.ragged:
+                self._ranges.prefetch(offset + size * start, size * (stop - start))
+            elif size > _NARROW:
+                self._ranges.prefetch(offset + size * row, size)
 
     def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
         start, stop = self._row_offsets[row : row + 2].tolist()

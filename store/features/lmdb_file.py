@@ -84,12 +84,11 @@ class LmdbFile(StoreFile):
     def _locate(self, extents: Mapping[str, Extent]) -> None:
         self._places = extents["places"].view(self._ranges)
 
-    def _bulk(self, row: int) -> tuple[int, int]:
-        start, size = self._places[:, row].tolist()
-        return start, size
+    def _prefetch(self, row: int) -> None:
+        self._ranges.prefetch(*self._places[:, row].tolist())
 
     def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
-        start, size = self._bulk(row)
+        start, size = self._places[:, row].tolist()
         raw = np.empty(size, np.uint8)
         self._ranges.read_into(raw, start)
         return split(self.layout, key, raw, self.path)

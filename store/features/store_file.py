@@ -93,8 +93,8 @@ class StoreFile(ABC):
         """
 
     @abstractmethod
-    def _bulk(self, row: int) -> tuple[int, int]:
-        """Where most of a record lies: offset and size in bytes."""
+    def _prefetch(self, row: int) -> None:
+        """Have the disk read the record in `row` ahead."""
 
     @abstractmethod
     def _load(self, key: bytes, row: int) -> tuple[Arrays, int]:
@@ -117,9 +117,9 @@ class StoreFile(ABC):
         return self._table.find(key.encode("utf-8", "surrogatepass"))
 
     def prefetch(self, row: int) -> None:
-        """Have the disk read a record ahead."""
+        """Have the disk read a record ahead; a row that is not there is left to `read`."""
         if 0 <= row < len(self):
-            self._ranges.prefetch(*self._bulk(row))
+            self._prefetch(row)
 
     def read(self, key: str, row: int) -> Arrays | None:
         """The record, copied; None where `row` is not that of `key`.
