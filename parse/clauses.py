@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from parse.lexicon import PARTICLES
 from parse.nouns import antecedents, is_object, objects_of
@@ -11,8 +11,7 @@ from parse.tree import Tree
 _SUBJECTS = ("nsubj", "nsubjpass")
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(NamedTuple):
     """A verb and what hangs on it.
 
     Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from parse.graph import Span
@@ -19,6 +20,13 @@ _CODES = 2**64
 """spaCy's string codes are unsigned; heads, in the same array, are not."""
 _TEXTS: dict[int, str] = {}
 """Strings by code, which spaCy's own store holds as long; codes are digests, the same in every pipeline."""
+
+
+@cache
+def _columns() -> list[int]:
+    from spacy.attrs import DEP, HEAD, IDX, LENGTH, LOWER, TAG
+
+    return [LOWER, TAG, DEP, HEAD, IDX, LENGTH]
 
 
 @dataclass(slots=True)
@@ -52,9 +60,7 @@ class Tree:
     @classmethod
     def of(cls, doc: Doc, lemmatizer: Lemmatizer) -> Tree:
         """Copy a parsed spaCy document by whole columns: a Token for every word costs more than the rules."""
-        from spacy.attrs import DEP, HEAD, IDX, LENGTH, LOWER, TAG
-
-        columns = doc.to_array([LOWER, TAG, DEP, HEAD, IDX, LENGTH]).reshape(len(doc), 6).astype("int64")
+        columns = doc.to_array(_columns()).reshape(len(doc), 6).astype("int64")
         lower, tag, dep, head, start, length = columns.T.tolist()
         known, text = _TEXTS.get, doc.vocab.strings.__getitem__
         words, tags, deps = (

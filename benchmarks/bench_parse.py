@@ -1,0 +1,85 @@
+"""What the parser costs on top of spaCy, and its speed against scenegraphparser, in one process and one run.
+
+python benchmarks/bench_parse.py [--captions 25014] [--peer 1000] [--style spice] [--shared ../shared/data]
+
+CPU seconds of this process, on COCO's validation captions. "spaCy" is the language model's own work:
+tokenizer, tagger, dependency parser, with everything that is not needed left out; "on top" is the rules, the
+learned network where the style has one, and the phrases. Parser and peer take turns in chunks.
+`scenegraphparser` must be importable (with tabulate); without it the peer is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from parse.parser import MODEL, Parser, clean
+
+CHUNK = 128
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--captions", type=int, default=25_014)
+    parser.add_argument("--peer", type=int, default=1_000, help="captions that the peer parses")
+    parser.add_argument("--style", choices=("spice", "factual"), default="spice")
+    parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
+    options = parser.parse_args()
+    content = json.loads((options.shared / "coco_captions" / "captions_val2017.json").read_text("utf-8"))
+    captions = [each["caption"] for each in content["annotations"]][: options.captions]
+    ours = Parser(style=options.style)
+    list(ours.pipe(captions[:CHUNK]))  # what is loaded at first use
+    spacy, top, phrases = cost(ours, captions)
+    print(f"{len(captions):,} captions, style {options.style}, {phrases:,} phrases")
+    print(f"spaCy   {spacy:7.2f} s  {len(captions) / spacy:7,.0f} captions/s")
+    print(f"on top  {top:7.2f} s  {top / spacy:7.1%}")
+    print(f"in all  {spacy + top:7.2f} s  {len(captions) / (spacy + top):7,.0f} captions/s")
+    if importlib.util.find_spec("sng_parser") is not None:
+        mine, theirs = against(ours, captions[: options.peer])
+        print(f"scenegraphparser {theirs:,.0f} captions/s, ours {mine:,.0f}: {mine / theirs:.1f} times")
+
+
+def cost(parser: Parser, captions: list[str]) -> tuple[float, float, int]:
+    """Seconds of spaCy, seconds on top of it, and how many phrases came out."""
+    spacy = top = 0.0
+    phrases = 0
+    docs = parser.nlp.pipe(
+        (clean(caption, parser.max_characters) for caption in captions), batch_size=parser.batch_size
+    )
+    while True:
+        began = time.process_time()
+        chunk = list(islice(docs, CHUNK))
+        parsed = time.process_time()
+        phrases += sum(len(graph.phrases()) for graph in parser.read(chunk))
+        spacy += parsed - began
+        top += time.process_time() - parsed
+        if not chunk:
+            return spacy, top, phrases
+
+
+def against(parser: Parser, captions: list[str]) -> tuple[float, float]:
+    """Captions a second of ours and of the peer, in turns."""
+    import sng_parser
+
+    peer: Any = sng_parser.Parser("spacy", model=MODEL)
+    mine = theirs = 0.0
+    for start in range(0, len(captions), CHUNK):
+        chunk = captions[start : start + CHUNK]
+        began = time.process_time()
+        for graph in parser.pipe(chunk):
+            graph.phrases()
+        turned = time.process_time()
+        for caption in chunk:
+            peer.parse(caption)
+        mine += turned - began
+        theirs += time.process_time() - turned
+    return len(captions) / mine, len(captions) / theirs
+
+
+if __name__ == "__main__":
+    main()
