@@ -31,6 +31,10 @@ for _plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Png", "Tiff", "WebP"):
     # Image.open looks a format up among the loaded plugins, which are five until an image fits none of them.
     importlib.import_module(f"PIL.{_plugin}ImagePlugin")
 
+# Pillow warns of half of its own limit and of odd metadata; our limit is the one that counts. Once for all:
+# filters belong to the process, and images are decoded in several threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _OPENED = tuple(name for name in EXTENSIONS if name != "MPO")  # which the JPEG plugin recognises itself
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 _TRANSPOSED = (5, 6, 7, 8)
@@ -89,32 +93,27 @@ def verify(data: bytes, *, max_pixels: int, min_side: int = 1, decode: bool = Tr
     Raises:
         ImageError: of the subclass that names the failure.
     """
-    with warnings.catch_warnings():
-        # Pillow warns of half of its own limit and of odd metadata; our limit is the one that counts.
-        warnings.simplefilter("ignore")
-        image = _open(data)
-        with image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise BombError(
-                    f"{width} × {height} pixels by its header, the limit is {max_pixels:,} in all"
-                )
-            if min(width, height) < min_side:
-                raise TooSmallError(f"{width} × {height} pixels, a side needs {min_side}")
-            jpeg = image.format in ("JPEG", "MPO")
-            try:
-                if jpeg:
-                    image.draft("L", (1, 1))  # the whole file is read, and an eighth of its pixels made
-                if decode:
-                    image.load()
-            except Exception as error:
-                # Decoders raise nearly anything on crafted bytes; whatever it is, this image does not decode.
-                raise DecodeError(f"{image.format}: {_reason(error)}") from error
-            if not jpeg:
-                width, height = image.size  # TIFF is turned while it is decoded
-            if _orientation(image) in _TRANSPOSED:
-                width, height = height, width
-            return Picture(extension=EXTENSIONS[image.format or ""], width=width, height=height)
+    image = _open(data)
+    with image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise BombError(f"{width} × {height} pixels by its header, the limit is {max_pixels:,} in all")
+        if min(width, height) < min_side:
+            raise TooSmallError(f"{width} × {height} pixels, a side needs {min_side}")
+        jpeg = image.format in ("JPEG", "MPO")
+        try:
+            if jpeg:
+                image.draft("L", (1, 1))  # the whole file is read, and an eighth of its pixels made
+            if decode:
+                image.load()
+        except Exception as error:
+            # Decoders raise nearly anything on crafted bytes; whatever it is, this image does not decode.
+            raise DecodeError(f"{image.format}: {_reason(error)}") from error
+        if not jpeg:
+            width, height = image.size  # TIFF is turned while it is decoded
+        if _orientation(image) in _TRANSPOSED:
+            width, height = height, width
+        return Picture(extension=EXTENSIONS[image.format or ""], width=width, height=height)
 
 
 def _open(data: bytes) -> Image.Image:

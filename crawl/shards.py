@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -16,7 +18,7 @@ from crawl.captions import Dropped, check, is_utf8, printable
 from crawl.resize import Resize
 from crawl.source import UNREAD, Row, RowError, Source, make_source
 from pipeline.artifacts import ShardRecord
-from pipeline.stage import Inputs, Output, Params, Shard, Stage
+from pipeline.stage import Inputs, Output, Params, Shard, Stage, unkeyed
 from pipeline.stats import Stats
 from store.errors import DataError
 from store.records import Sample
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from store.shards import ShardWriter
 
 T = TypeVar("T")
+Pictured: TypeAlias = "Future[tuple[bytes, Picture]]"
+"""An image on its way to be decoded: the bytes to store, and their measures; or the error in them."""
 
 SIDES = (64, 128, 224, 320, 480, 640, 800, 1024, 1600, 2400)
 WORDS = (3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 60)
@@ -49,6 +53,8 @@ class ShardsParams(Params):
     """Width × height that an image may have; Pillow's own limit is the most."""
     resize: Resize | None = None
     """Scale images and encode them as JPEG again; by default a shard keeps the bytes that were found."""
+    decoders: int = unkeyed(2)
+    """Threads of a worker that decode images ahead of the one that is written."""
 
     @field_validator("dataset")
     @classmethod
@@ -104,7 +110,7 @@ class Shards(Stage[ShardsParams]):
         first: dict[str, int] = {}
         dropped: list[dict[str, str]] = []
         with ShardWriter(out.path(".tar"), out.path(".parquet")) as writer:
-            for number, row in enumerate(tally.timed("read", rows), start=1):
+            for number, (row, picture) in enumerate(self._ahead(tally.timed("read", rows)), start=1):
                 key = f"{self.source.dataset}/{row.id}"
                 known = isinstance(row.image, RowError) and row.image is not UNREAD
                 if not known and first.setdefault(key, number) != number:
@@ -112,7 +118,7 @@ class Shards(Stage[ShardsParams]):
                     row = replace(row, image=RowError("duplicate", detail))
                 lost: list[Dropped] = []
                 try:
-                    sample, lost = self._sample(key, row, earlier, tally)
+                    sample, lost = self._sample(key, row, picture, earlier, tally)
                     with tally.clock("write"):
                         _write(writer, sample)
                 except RowError as error:
@@ -150,10 +156,24 @@ class Shards(Stage[ShardsParams]):
         stats.totals["images_repeated"] = sum(len(keys) - 1 for keys in shared)
         return stats
 
+    def _ahead(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Pictured | None]]:
+        """Pass rows on in order, their images on the way to be decoded."""
+        waiting: deque[tuple[Row, Pictured | None]] = deque()
+        with ThreadPoolExecutor(self.params.decoders, thread_name_prefix="decoder") as pool:
+            for row in rows:
+                data = row.image
+                waiting.append((row, pool.submit(self._picture, data) if isinstance(data, bytes) else None))
+                if len(waiting) > 4 * self.params.decoders:
+                    yield waiting.popleft()
+            yield from waiting
+
     def _sample(
-        self, key: str, row: Row, earlier: Earlier | None, tally: Tally
+        self, key: str, row: Row, picture: Pictured | None, earlier: Earlier | None, tally: Tally
     ) -> tuple[Sample, list[Dropped]]:
         """The sample that `row` makes, and its captions that were left out.
+
+        Args:
+            picture: its image in the making, where the row has one.
 
         Raises:
             RowError: the row fails.
@@ -167,27 +187,27 @@ class Shards(Stage[ShardsParams]):
         if row.image is UNREAD and earlier is not None:
             old = earlier.sample(key)
             data = old.image or b""
-            picture = Picture(extension=old.extension, width=old.width, height=old.height)
-        else:
-            data = _bytes(row.image)
+            seen = Picture(extension=old.extension, width=old.width, height=old.height)
+        elif isinstance(row.image, Exception):
+            raise _unreadable(row.image)
         captions, dropped = check(row.captions, self.params.max_caption_characters)
         if dropped and not captions:
             raise RowError("bad_caption", f"{dropped[0].id}: {dropped[0].detail}")
-        if row.image is not UNREAD:
+        if picture is not None:
             try:
                 with tally.clock("decode"):
-                    data, picture = self._picture(data)
+                    data, seen = picture.result()
             except ImageError as error:
                 raise RowError(error.failure, str(error)) from error
         sample = Sample(
             key=key,
             captions=captions,
             image=data,
-            extension=picture.extension,
+            extension=seen.extension,
             url=row.url,
             sha256=hashlib.sha256(data).hexdigest(),
-            width=picture.width,
-            height=picture.height,
+            width=seen.width,
+            height=seen.height,
             split=row.split,
             licence=row.licence,
             source_ids=row.source_ids,
@@ -258,12 +278,10 @@ class Tally:
             self.stats.seconds[name] += time.perf_counter() - began  # type: ignore[assignment]
 
 
-def _bytes(image: bytes | Exception) -> bytes:
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, FileNotFoundError):
-        raise RowError("missing", f"no file {Path(image.filename or '').name}") from image
-    raise RowError("unreadable", f"{type(image).__name__}: {image}") from image
+def _unreadable(error: Exception) -> RowError:
+    if isinstance(error, FileNotFoundError):
+        return RowError("missing", f"no file {Path(error.filename or '').name}")
+    return RowError("unreadable", f"{type(error).__name__}: {error}")
 
 
 def _write(writer: ShardWriter, sample: Sample) -> None:
