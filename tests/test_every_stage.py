@@ -104,6 +104,7 @@ def chains(calm, tmp_path_factory) -> Iterator[Mapping[str, Future[None]]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", one_of_each_stage())
 def test_killed_at_every_point(chains, name):
     chains[name].result()
