@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from pydantic import model_validator
+
 from extract.detectors.signature import Signature
 from extract.recipes import find_recipe
 from pipeline.stage import Inputs, Output, Params, Shard, Stage, unkeyed
@@ -20,6 +22,26 @@ Architecture = Literal[
     "fasterrcnn_resnet50_fpn",
     "fasterrcnn_mobilenet_v3_large_fpn",
 ]
+
+_C4 = frozenset({"vg_resnet101_c4", "vg_resnext152_c4"})
+_OTHERS = frozenset({"detectron2", "torchscript"})
+
+REQUIRED: Mapping[str, frozenset[str]] = {
+    "file": _C4 | _OTHERS,
+    "config": frozenset({"detectron2"}),
+    "classes": frozenset({"torchscript"}),
+}
+"""Parameters that some architectures cannot do without."""
+
+MEANT_FOR: Mapping[str, frozenset[str]] = {
+    "shape": _C4,
+    "config": frozenset({"detectron2"}),
+    "options": frozenset({"detectron2"}),
+    "signature": frozenset({"torchscript"}),
+    "classes": _C4 | _OTHERS,
+    "attributes": _C4 | _OTHERS,
+}
+"""Parameters that the other architectures ignore."""
 
 RECIPES: Mapping[str, str] = {
     "vg_resnet101_c4": "butd-36",
@@ -58,6 +80,17 @@ class PretrainedDetectorParams(Params):
     """Of detectron2: options that differ from the configuration: name, value, name, value ..."""
     signature: Signature = Signature()
     """Of torchscript: what the module returns."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> PretrainedDetectorParams:
+        """Refuse parameters that are missing or mean nothing for the architecture."""
+        for name, architectures in REQUIRED.items():
+            if self.architecture in architectures and not getattr(self, name):
+                raise ValueError(f"{self.architecture} needs the parameter `{name}`")
+        for name, architectures in MEANT_FOR.items():
+            if name in self.model_fields_set and self.architecture not in architectures:
+                raise ValueError(f"the parameter `{name}` means nothing to {self.architecture}")
+        return self
 
 
 class PretrainedDetector(Stage[PretrainedDetectorParams]):

@@ -31,7 +31,7 @@ def import_detector(
         stem: `<stem>.json` and `<stem>.safetensors` or `<stem>.pt` are written.
 
     Raises:
-        ConfigError: a parameter is missing, or does not go with the others.
+        ConfigError: the shape or the configuration cannot be meant.
         UserError: the weights do not fit.
     """
     if params.architecture == "torchscript":
@@ -62,7 +62,7 @@ def _c4(params: PretrainedDetectorParams) -> Made:
     from extract.detectors.c4_names import family_of
     from extract.detectors.c4_shape import SHAPES, C4Shape
 
-    file = _required(params.file, "file", params)
+    file = params.file
     tensors = read(Path(file))
     family = family_of(tensors, file)
     published_shape = SHAPES[params.architecture].model_dump()
@@ -86,8 +86,7 @@ def _detectron2(params: PretrainedDetectorParams) -> Made:
     require_detectron2()
     from extract.detectors.detectron2 import Detectron2Detector, configure, counts, preprocessing_of
 
-    file, config = _required(params.file, "file", params), _required(params.config, "config", params)
-    configured = configure(config_files(config)[0], params.options)
+    configured = configure(config_files(params.config)[0], params.options)
     classes, attributes = counts(configured)
     detector = Detectron2Detector(
         configured,
@@ -97,7 +96,7 @@ def _detectron2(params: PretrainedDetectorParams) -> Made:
     about: dict[str, Any] = {"kind": "detectron2", "config": configured.dump()}
     if not params.recipe:
         about["preprocessing"] = preprocessing_of(configured).model_dump(mode="json")
-    return detector, about, _fitted(detector.model, read(Path(file)), "detectron2", file)
+    return detector, about, _fitted(detector.model, read(Path(params.file)), "detectron2", params.file)
 
 
 def _torchvision(params: PretrainedDetectorParams) -> Made:
@@ -121,8 +120,8 @@ def _torchscript(
 ) -> Stats:
     from extract.detectors.torchscript import open_module
 
-    file = Path(_required(params.file, "file", params))
-    classes = names_or_numbers(_required(params.classes, "classes", params), "label_to_idx", None)
+    file = Path(params.file)
+    classes = names_or_numbers(params.classes, "label_to_idx", None)
     module = open_module(file)
     copy = stem.with_name(f"{stem.name}.pt")
     shutil.copyfile(file, copy)
@@ -143,11 +142,3 @@ def _torchscript(
 
 def _fitted(model: nn.Module, tensors: Mapping[str, Any], name: str, file: str) -> dict[str, Any]:
     return fit(tensors, model.state_dict(), Naming(name=name), file)
-
-
-def _required(value: str, name: str, params: PretrainedDetectorParams) -> str:
-    if not value:
-        raise ConfigError(
-            f"{params.architecture}: the parameter `{name}` is missing", "give the path of a file"
-        )
-    return value

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from extract import recipes
 from extract.detectors import detectron2_files
-from extract.detectors.c4_shape import VG_RESNET101
+from extract.detectors.c4_shape import SHAPES, VG_RESNET101
 from extract.detectors.load import load_detector
 from extract.detectors.vocabulary import read_names
 from extract.pretrained import PretrainedDetector, PretrainedDetectorParams
@@ -52,7 +53,9 @@ def detector(weights: Path, vocabulary: dict[str, str], tmp_path_factory: pytest
 
 
 def shard_of(**params: Any) -> tuple[PretrainedDetector, Shard]:
-    given = {"architecture": "vg_resnet101_c4", "shape": SMALLER, **params}
+    given = {"architecture": "vg_resnet101_c4", **params}
+    if given["architecture"] in SHAPES:
+        given = {"shape": SMALLER, **given}
     stage = PretrainedDetector(PretrainedDetectorParams.model_validate(given))
     (shard,) = stage.shards(inputs_of())
     return stage, shard
@@ -190,22 +193,21 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "params", "missing"),
+    ("params", "fault"),
     [
-        ("vg_resnet101_c4", {}, "file"),
-        ("torchscript", {}, "file"),
-        ("detectron2", {"config": "here.yaml"}, "file"),
+        ({"architecture": "vg_resnet101_c4"}, "vg_resnet101_c4 needs the parameter `file`"),
+        ({"architecture": "torchscript", "file": "a.pt"}, "torchscript needs the parameter `classes`"),
+        ({"architecture": "detectron2", "file": "a.pth"}, "detectron2 needs the parameter `config`"),
+        ({"shape": {}}, "`shape` means nothing to fasterrcnn_resnet50_fpn_v2"),
+        (
+            {"architecture": "vg_resnet101_c4", "file": "a", "signature": {}},
+            "`signature` means nothing to vg_resnet101_c4",
+        ),
     ],
 )
-def test_what_is_missing_is_named(
-    architecture: str, params: dict[str, str], missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "here.yaml").write_text("VERSION: 2\n")
-    if architecture == "detectron2":
-        pytest.importorskip("detectron2", reason="detectron2 is an extra that is not installed")
-    with pytest.raises(ConfigError, match=f"{architecture}: the parameter `{missing}` is missing"):
-        make(tmp_path / "made", architecture=architecture, **params)
+def test_parameters_belong_to_the_architecture(params: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        PretrainedDetectorParams.model_validate(params)
 
 
 @pytest.mark.parametrize(
