@@ -88,7 +88,8 @@ class PretrainedDetectorParams(Params):
             if self.architecture in architectures and not getattr(self, name):
                 raise ValueError(f"{self.architecture} needs the parameter `{name}`")
         for name, architectures in MEANT_FOR.items():
-            if name in self.model_fields_set and self.architecture not in architectures:
+            given = getattr(self, name) != type(self).model_fields[name].default
+            if given and self.architecture not in architectures:
                 raise ValueError(f"the parameter `{name}` means nothing to {self.architecture}")
         return self
 

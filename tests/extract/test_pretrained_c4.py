@@ -198,9 +198,9 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
         ({"architecture": "vg_resnet101_c4"}, "vg_resnet101_c4 needs the parameter `file`"),
         ({"architecture": "torchscript", "file": "a.pt"}, "torchscript needs the parameter `classes`"),
         ({"architecture": "detectron2", "file": "a.pth"}, "detectron2 needs the parameter `config`"),
-        ({"shape": {}}, "`shape` means nothing to fasterrcnn_resnet50_fpn_v2"),
+        ({"shape": {"stem": 8}}, "`shape` means nothing to fasterrcnn_resnet50_fpn_v2"),
         (
-            {"architecture": "vg_resnet101_c4", "file": "a", "signature": {}},
+            {"architecture": "vg_resnet101_c4", "file": "a", "signature": {"dimension": 8}},
             "`signature` means nothing to vg_resnet101_c4",
         ),
     ],
@@ -208,6 +208,11 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
 def test_parameters_belong_to_the_architecture(params: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         PretrainedDetectorParams.model_validate(params)
+
+
+def test_parameters_survive_the_way_to_a_worker() -> None:
+    params = PretrainedDetectorParams.model_validate({"architecture": "vg_resnet101_c4", "file": "a.pth"})
+    assert PretrainedDetectorParams.model_validate(params.model_dump(mode="json")) == params
 
 
 @pytest.mark.parametrize(
