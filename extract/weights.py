@@ -74,8 +74,11 @@ def read(file: Path) -> Tensors:
             else torch.load(file, map_location="cpu", weights_only=True)
         )
     except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
+        # PyTorch's own words advise to run the file's code
+        more = isinstance(error, UnpicklingError)
+        why = "it holds more than tensors, or none" if more else " ".join(str(error).split())
         raise UserError(
-            f"{file}: cannot be read as weights: {' '.join(str(error).split())}",
+            f"{file}: cannot be read as weights: {why}",
             "give a .safetensors, or a .pth that holds nothing but a state_dict",
         ) from error
     for wrapper in ("model", "state_dict"):
