@@ -150,10 +150,13 @@ class Shards(Stage[ShardsParams]):
                 f"shards {places[0].shard} and {places[1].shard} both hold a sample of key '{key}'",
                 "its source must give every row an id of its own",
             )
-        shared = [[place.key for place in places] for places in repeats(tables, "sha256").values()]
-        write_json(out.path(".json"), {"same_image": sorted(shared)}, label="shard")
+        shared = list(repeats(tables, "sha256").values())
+        keys = sorted([place.key for place in places] for places in shared)
+        write_json(out.path(".json"), {"same_image": keys}, label="shard")
         stats = Stats()
-        stats.totals["images_repeated"] = sum(len(keys) - 1 for keys in shared)
+        stats.totals["images_repeated"] = sum(len(places) - 1 for places in shared)
+        if leaks := sum(len({place.split for place in places}) > 1 for places in shared):
+            stats.totals["images_in_two_splits"] = leaks
         return stats
 
     def _ahead(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Pictured | None]]:
@@ -186,13 +189,17 @@ class Shards(Stage[ShardsParams]):
             raise RowError("bad_row", f"'{row.id}' is no id: it must be Unicode text, and not blank")
         if row.image is UNREAD and earlier is not None:
             old = earlier.sample(key)
-            data = old.image or b""
+            data = old.image
             seen = Picture(extension=old.extension, width=old.width, height=old.height)
+        elif row.image is None:
+            data, seen = None, Picture(extension="", width=0, height=0)
         elif isinstance(row.image, Exception):
             raise _unreadable(row.image)
         captions, dropped = check(row.captions, self.params.max_caption_characters)
         if dropped and not captions:
             raise RowError("bad_caption", f"{dropped[0].id}: {dropped[0].detail}")
+        if row.image is None and not captions:
+            raise RowError("bad_caption", "neither an image nor a caption")
         if picture is not None:
             try:
                 with tally.clock("decode"):
@@ -205,7 +212,7 @@ class Shards(Stage[ShardsParams]):
             image=data,
             extension=seen.extension,
             url=row.url,
-            sha256=hashlib.sha256(data).hexdigest(),
+            sha256="" if data is None else hashlib.sha256(data).hexdigest(),
             width=seen.width,
             height=seen.height,
             split=row.split,
@@ -244,19 +251,25 @@ class Tally:
         stats.n_in += 1
         stats.n_ok += 1
         totals = stats.totals
-        totals["bytes"] += len(sample.image or b"")
-        totals[f"images_{sample.extension}"] += 1
+        if sample.image is None:
+            totals["samples_of_text"] += 1
+        else:
+            totals["bytes"] += len(sample.image)
+            totals[f"images_{sample.extension}"] += 1
+            stats.observe("width", sample.width, SIDES)
+            stats.observe("height", sample.height, SIDES)
         totals["captions"] += len(sample.captions)
         if dropped:
             totals["captions_dropped"] += dropped
         for name in ("objects", "relations", "crowds"):
             if sample.truth.get(name):
                 totals[name] += len(sample.truth[name])
+        texts = {caption.id: caption.text for caption in sample.captions}
         for caption in sample.captions:
             totals[f"captions_{caption.lang}"] += 1
             stats.observe("caption_words", len(caption.text.split()), WORDS)
-        stats.observe("width", sample.width, SIDES)
-        stats.observe("height", sample.height, SIDES)
+            if caption.translates is not None and caption.text == texts.get(caption.translates):
+                totals["translations_identical"] += 1
 
     def timed(self, name: str, rows: Iterable[T]) -> Iterator[T]:
         """Pass `rows` on, counting the time that their source takes."""

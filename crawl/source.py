@@ -53,14 +53,15 @@ class Row:
 
     Attributes:
         id: image id in the source's own terms; with the data set's name it makes the sample's key.
-        image: encoded bytes, or the error that kept the row from being read (`RowError`, `OSError`).
+        image: encoded bytes, None for a row of text alone, or the error that kept the row from being read
+            (`RowError`, `OSError`).
         captions: with ids made by `store.records` convention.
         extension: file ending of the image, without the dot.
         url, split, licence, source_ids, truth: as in `store.records.Sample`.
     """
 
     id: str
-    image: bytes | Exception
+    image: bytes | Exception | None
     captions: tuple[Caption, ...]
     extension: str = "jpg"
     url: str = ""

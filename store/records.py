@@ -35,11 +35,12 @@ class Sample:
     Attributes:
         key: `<dataset>/<image id>`, stable for ever, never a running number of a run.
         captions: any number, in any language.
-        image: the encoded bytes as they were found, or None when only the metadata was read.
-        extension: the image's file ending without the dot (`jpg`, `png`).
+        image: the encoded bytes as they were found, or None when only the metadata was read, or when the
+            sample is text alone.
+        extension: the image's file ending without the dot (`jpg`, `png`); empty for text alone.
         url: where the image came from, or an empty string.
-        sha256: hex digest of `image`.
-        width, height: pixels, after the EXIF orientation is applied.
+        sha256: hex digest of `image`; empty for text alone.
+        width, height: pixels, after the EXIF orientation is applied; 0 for text alone.
         split: `train`, `val`, `test` or the source's own word.
         licence: as the source states it, or an empty string.
         source_ids: identifiers in the source's own terms.
