@@ -38,26 +38,45 @@ def write_model(
         record: of every step.
     """
     output = Path(job.output)
-    save_file(dict(parameters), output.with_name(f"{output.name}.safetensors"))
-    tokenizer = output.with_name(f"{output.name}.tokenizer.json")
-    shutil.copyfile(Path(job.tokenizer) / "tokenizer.json", tokenizer)
-    write_json(
-        output.with_name(f"{output.name}.json"),
-        {
-            "format": FORMAT,
-            "recipe": keyed(recipe),
-            "ranks": job.ranks,
-            **about,
-            "tokenizer_sha256": sha256_file(tokenizer),
-            "parameters": sum(tensor.numel() for tensor in parameters.values()),
-        },
-        label="shard",
-    )
+    tokenizer = Path(job.tokenizer) / "tokenizer.json"
+    write_parameters(output, recipe, about, parameters, tokenizer, ranks=job.ranks)
     write_losses(output.with_name(f"{output.name}.losses.parquet"), record)
     if record.validations:
         write_validations(output.with_name(f"{output.name}.validation.parquet"), record)
     if record.skipped:
         write_skipped(output.with_name(f"{output.name}.skipped.parquet"), record)
+
+
+def write_parameters(
+    output: Path,
+    recipe: Recipe,
+    about: Mapping[str, Any],
+    parameters: Mapping[str, Tensor],
+    tokenizer: Path,
+    *,
+    ranks: int,
+) -> None:
+    """Write what it takes to open a model: `<output>.safetensors`, `.json` and `.tokenizer.json`.
+
+    Args:
+        about: what the task says of its model.
+        tokenizer: a tokenizer.json.
+    """
+    save_file(dict(parameters), output.with_name(f"{output.name}.safetensors"))
+    copy = output.with_name(f"{output.name}.tokenizer.json")
+    shutil.copyfile(tokenizer, copy)
+    write_json(
+        output.with_name(f"{output.name}.json"),
+        {
+            "format": FORMAT,
+            "recipe": keyed(recipe),
+            "ranks": ranks,
+            **about,
+            "tokenizer_sha256": sha256_file(copy),
+            "parameters": sum(tensor.numel() for tensor in parameters.values()),
+        },
+        label="shard",
+    )
 
 
 def write_losses(path: Path, record: Record) -> None:

@@ -1,0 +1,113 @@
+"""Weights from a file into a model: what fits is loaded, and everything that does not is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from store.errors import CorruptError, DataError
+
+WRAPPERS = ("state_dict", "model", "module")
+"""Names under which training scripts keep the parameters inside a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How a file's tensors fit a model, by the model's names.
+
+    Attributes:
+        loaded: in both, of one shape.
+        missing: in the model alone; left as they were.
+        unexpected: in the file alone.
+        mismatched: in both, of different shapes; left as they were.
+        notes: what was changed to make a tensor fit.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every parameter of the model was loaded."""
+        return not self.missing and not self.mismatched
+
+    def lines(self) -> list[str]:
+        """One line for each name that does not fit, and for each note."""
+        found = [f"missing in the file: {name}" for name in self.missing]
+        found += [f"of another shape: {name}" for name in self.mismatched]
+        found += [f"no place in the model: {name}" for name in self.unexpected]
+        return found + list(self.notes)
+
+    def require(self, source: Path) -> Match:
+        """Refuse a model with parameters that are still random.
+
+        Raises:
+            DataError: naming all of them.
+        """
+        if self.complete:
+            return self
+        raise DataError(
+            f"{source} does not fill the model:\n  " + "\n  ".join(self.lines()),
+            "check the recipe's sizes and switches against the checkpoint's config",
+        )
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dictionary: safetensors, or a PyTorch file of nothing but tensors.
+
+    Wrappers of training scripts and the prefix `module.` are taken off.
+
+    Raises:
+        CorruptError: the file is missing, damaged, or holds Python objects, which are never executed.
+    """
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else _read_torch(path)
+    except (OSError, RuntimeError, SafetensorError, ValueError, EOFError) as error:
+        raise CorruptError(f"{path} cannot be read: {error}", "fetch it again") from error
+    return {name.removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def load_matching(model: nn.Module, tensors: Mapping[str, Tensor], notes: tuple[str, ...] = ()) -> Match:
+    """Load every tensor whose name and shape the model has."""
+    own = model.state_dict()
+    common = [name for name in own if name in tensors]
+    fitting = [name for name in common if own[name].shape == tensors[name].shape]
+    model.load_state_dict({name: tensors[name] for name in fitting}, strict=False)
+    return Match(
+        loaded=tuple(fitting),
+        missing=tuple(name for name in own if name not in tensors),
+        unexpected=tuple(name for name in tensors if name not in own),
+        mismatched=tuple(
+            f"{name} ({list(tensors[name].shape)} in the file, {list(own[name].shape)} in the model)"
+            for name in common
+            if name not in fitting
+        ),
+        notes=notes,
+    )
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    import pickle
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CorruptError(
+            f"{path} holds more than tensors, which would have to be executed: {str(error).splitlines()[0]}",
+            "save its state_dict alone, where you trust the file",
+        ) from error
+    for wrapper in WRAPPERS:
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise CorruptError(f"{path} is no state dictionary", "give the file with the model's parameters")
+    return found
