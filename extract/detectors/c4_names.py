@@ -170,7 +170,7 @@ FAMILIES = (
             (rf"{_BOX}fc_attr\.", "roi_heads.box_predictor.attr_linear1."),
             (rf"{_BOX}attr_score\.", "roi_heads.box_predictor.attr_linear2."),
         ),
-        shape={"convention": "caffe", "min_side": 16.0},
+        shape={"convention": "caffe", "min_side": 16.0},  # of the original image, where the code is Caffe
         background_first=True,
         by_ratio=True,
         two_logits=True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +16,9 @@ import torch
 from store.errors import UserError
 
 Tensor = torch.Tensor
+
+FEW = 10
+"""Names that may be misspelt; where more do not fit, the file is of something else."""
 
 
 def _as_they_are(name: str, tensor: Tensor) -> Tensor:
@@ -108,12 +111,14 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(str(side) for side in tensor.shape) or "a scalar"
 
 
-def _hint(missing: Iterable[str], unexpected: Iterable[str], some: bool) -> str:
-    """The likeliest misspelling, or that it is the wrong file."""
+def _hint(missing: Sequence[str], unexpected: Sequence[str], some: bool) -> str:
+    """The likeliest misspellings, or that it is the wrong file."""
     if not some:
         return "no tensor fits: name the architecture that the weights belong to"
-    unexpected = list(unexpected)
-    pairs = [(name, close) for name in missing for close in difflib.get_close_matches(name, unexpected, 1)]
-    if pairs:
-        return "; ".join(f"is '{close}' meant to be '{name}'?" for name, close in pairs[:3])
+    if max(len(missing), len(unexpected)) <= FEW:
+        pairs = [
+            (name, close) for name in missing for close in difflib.get_close_matches(name, unexpected, 1)
+        ]
+        if pairs:
+            return "; ".join(f"is '{close}' meant to be '{name}'?" for name, close in pairs)
     return "name the architecture and the sizes that the weights belong to"
