@@ -69,8 +69,9 @@ class Family:
 
     def _converted(self, name: str, tensor: Tensor, shape: C4Shape) -> Tensor:
         """A tensor in our order. One whose size is not as expected comes back as it is."""
-        layer = name.split(".")[-2]
-        size = len(tensor) if tensor.ndim else 0
+        if tensor.ndim == 0:
+            return tensor
+        layer, size = name.split(".")[-2], len(tensor)
         classes, sides, ratios = shape.classes + 1, len(shape.anchors), len(shape.ratios)
         if layer == "objectness_logits" and self.two_logits and size == 2 * sides * ratios:
             no, yes = tensor.chunk(2)

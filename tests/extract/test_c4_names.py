@@ -250,6 +250,16 @@ def test_weights_for_another_number_of_classes_are_refused(name: str) -> None:
     assert "bbox_pred" in raised.value.what
 
 
+@pytest.mark.parametrize("name", list(BY_NAME))
+@pytest.mark.parametrize("odd", [torch.tensor(1.0), torch.zeros(0), torch.zeros(1, 1)])
+def test_tensors_of_any_shape_are_refused_with_their_name(name: str, odd: Tensor) -> None:
+    there = foreign(name)
+    for theirs in there.tensors:
+        there.tensors[theirs] = odd
+    with pytest.raises(UserError, match=rf"of another shape \({len(there.tensors)}\)"):
+        there.fitted()
+
+
 def test_weights_of_something_else_are_no_family() -> None:
     with pytest.raises(
         UserError, match=r"bert\.pth: no weights of a C4 detector: it begins with bert\.a"
