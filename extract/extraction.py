@@ -37,8 +37,8 @@ SCORE_EDGES = tuple(i / 20 for i in range(1, 20))
 class Extraction:
     """One shard on its way.
 
-    Three threads add to `stats`, each to names of its own: the reader to `n_in`, "read" and "decode"; the
-    caller's to "wait", "transfer" and "compute"; the writer to everything else.
+    Three threads add to `stats`, each to names of its own: the reader to `n_in`, "read", "decode" and
+    "transfer"; the caller's to "wait" and "compute"; the writer to everything else.
     """
 
     inference: Inference

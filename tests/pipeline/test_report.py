@@ -39,6 +39,7 @@ def stats(ok: int = 8, **failed: int) -> Stats:
     made.failed.update(failed)
     made.totals["boxes"] = 40
     made.seconds.update(decode=1.5, compute=2.5)
+    made.peaks["host memory"] = 100.0 * 2**20 + ok
     made.observe("boxes_per_image", 3, (0, 5, 10))
     return made
 
@@ -100,6 +101,8 @@ def test_everything_is_on_the_page(tmp_path, regions, scores, model):
         "decode",
         "no text",
         "boxes per image",
+        "host memory 100.0 MiB",
+        " a second by shard, slowest first",
         "Training curves",
         "stages.regions.params.steps",
         "2.4.6",
