@@ -29,15 +29,7 @@ from statistics import median
 
 import key_lookups
 import numpy as np
-from store_formats import (
-    Format,
-    NpzFolder,
-    OscarTsv,
-    OursHdf5,
-    OursLmdb,
-    PickledLmdb,
-    WebDatasetTar,
-)
+from store_formats import Format, NpzFolder, OscarTsv, OursHdf5, OursLmdb, PickledLmdb, WebDatasetTar
 
 from store.features import StoreWriter, open_store
 from store.records import Regions
@@ -94,12 +86,12 @@ def stores(root: Path, count: int, rounds: int) -> None:
     print(f"{count} records, {payload / 1e6:.0f} MB; {len(orders['random'])} read a pass, {rounds} rounds")
     print(f"{'':15}{'size':>6}{'disk':>6}" + "".join(f"{column:>20}" for column in COLUMNS))
     for format_, folder in folders.items():
-        cells = [compared(rates[column], format_.name) for column in COLUMNS]
+        cells = [to_tsv(rates[column], format_.name) for column in COLUMNS]
         share = f"{folder_size(folder) / payload:6.3f}{median(disk[format_.name]):6.2f}"
         print(f"{format_.name:15}{share}" + "".join(f"{cell:>20}" for cell in cells))
 
 
-def compared(rates: dict[str, list[float]], name: str) -> str:
+def to_tsv(rates: dict[str, list[float]], name: str) -> str:
     mine, theirs = rates[name], rates[OscarTsv.name]
     return f"{median(mine):.0f}/s {median(map(truediv, mine, theirs)):6.2f}x" if mine else "-"
 

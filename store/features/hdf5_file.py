@@ -139,4 +139,4 @@ class Hdf5File(StoreFile):
     def close(self) -> None:
         """Give up the file."""
         super().close()
-        del self._row_offsets, self._crc
+        self._row_offsets = self._crc = np.empty(0, np.int64)

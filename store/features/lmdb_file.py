@@ -96,4 +96,4 @@ class LmdbFile(StoreFile):
     def close(self) -> None:
         """Give up the file."""
         super().close()
-        del self._places
+        self._places = np.empty((2, 0), np.int64)

@@ -39,7 +39,11 @@ class Ranges:
         except FileNotFoundError:
             raise CorruptError(f"{path} is missing", "run the stage that makes it again") from None
         self.size = os.fstat(self._fd).st_size
-        self._map = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ) if self.size else b""
+        self._map: mmap.mmap | bytes = b""
+        if self.size:
+            self._map = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
+            # The first touch of a small table would else read megabytes of records around it.
+            self._map.madvise(mmap.MADV_RANDOM)
 
     def read_into(self, array: NDArray[Any], offset: int) -> None:
         """Fill a contiguous array with the bytes from `offset` on.
@@ -66,6 +70,7 @@ class Ranges:
             raise ValueError(f"{count} values at byte {offset} of {self.size}")
         if not count:
             return np.empty(0, dtype)
+        self.prefetch(offset, count * np.dtype(dtype).itemsize)
         return np.frombuffer(self._map, dtype, count, offset)
 
     def close(self) -> None:

@@ -142,7 +142,7 @@ class StoreFile(ABC):
         return arrays
 
     def close(self) -> None:
-        """Give up the file: for a child process that inherited it."""
+        """Give up the file, for a child process that inherited it; a second time is fine."""
         self._ranges.close()
         self._table = KeyTable.none()
 
