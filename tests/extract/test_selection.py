@@ -80,6 +80,24 @@ def test_same_regions_as_the_loop(mode: Mode, ties: bool, own_boxes: bool) -> No
             assert [f[2] for f in found] == pytest.approx([e[2] for e in expected], abs=0)
 
 
+@pytest.mark.parametrize("paired", [0, 7, 300])
+def test_pairs_that_are_too_many_at_once_go_in_parts(paired: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "PAIRED", paired)
+    for seed in range(12):
+        boxes, scores = proposals(seed, 30, 5, ties=seed % 3 == 0, own_boxes=False)
+        for threshold, low in ((0.01, 3), (0.2, 25)):
+            rule = Selection(threshold=threshold, min_boxes=low)
+            assert listed(select(boxes, scores, rule)) == naive(boxes, scores, rule)
+
+
+def test_empty_boxes_suppress_nothing() -> None:
+    boxes = torch.zeros(4, 1, 4)
+    scores = torch.tensor([[0.9], [0.8], [0.7], [0.6]])
+    rule = Selection(min_boxes=0)
+    assert listed(select(boxes, scores, rule)) == naive(boxes, scores, rule)
+    assert len(select(boxes, scores, rule).index) == 4
+
+
 def test_same_regions_at_full_size() -> None:
     for seed in (1, 2):
         boxes, scores = proposals(seed, 300, 1600, ties=False, own_boxes=False)
