@@ -16,6 +16,8 @@ from typing import Any
 
 from store import errors
 from store.errors import UserError
+from train.config import Recipe
+from train.job import Job
 
 PARENT = "BABELSCENE_PARENT"
 """Environment variable: file descriptor whose end of file tells a rank that its parent has died."""
@@ -76,6 +78,24 @@ def run_ranks(job: Path, ranks: int, logs: Path, follow: Callable[[Report], None
         if code:
             printed = (logs / f"rank{rank}.log").read_text("utf-8", errors="replace")[-TAIL:]
             raise RuntimeError(f"rank {rank} of {ranks} ended with code {code}; its last words:\n{printed}")
+
+
+def require_finished(job: Job, recipe: Recipe, path: Path) -> None:
+    """Refuse to go on before the checkpoint of the last step is there.
+
+    Raises:
+        UserError: with the command that makes it.
+    """
+    from train import checkpoint
+
+    last = min(recipe.run.steps, recipe.run.max_steps or recipe.run.steps)
+    found = checkpoint.latest(Path(job.scratch) / "checkpoints", job.run)
+    done = 0 if found is None else found.step
+    if done < last:
+        raise UserError(
+            f"{done} of {last} steps are done; the others are to be launched elsewhere",
+            f"torchrun --nproc-per-node {job.ranks} -m train.rank {path}, then run this again",
+        )
 
 
 def _start(

@@ -28,10 +28,10 @@ def write_model(
     parameters: Mapping[str, Tensor],
     record: Record,
 ) -> None:
-    """Write `.safetensors`, `.json`, `.tokenizer.json` and `.losses.parquet`; equal runs make equal bytes.
+    """Write `.safetensors`, `.json`, `.tokenizer.json`, `.settings.json` and `.losses.parquet`.
 
-    Where there were validations, `.validation.parquet` holds their figures; where steps were left out,
-    `.skipped.parquet` names the samples in them.
+    Equal runs make equal bytes. Where there were validations, `.validation.parquet` holds their figures;
+    where steps were left out, `.skipped.parquet` names the samples in them.
 
     Args:
         about: what the task says of its model.
@@ -40,6 +40,7 @@ def write_model(
     output = Path(job.output)
     tokenizer = Path(job.tokenizer) / "tokenizer.json"
     write_parameters(output, recipe, about, parameters, tokenizer, ranks=job.ranks)
+    write_json(output.with_name(f"{output.name}.settings.json"), dict(record.settings), label="shard")
     write_losses(output.with_name(f"{output.name}.losses.parquet"), record)
     if record.validations:
         write_validations(output.with_name(f"{output.name}.validation.parquet"), record)

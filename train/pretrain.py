@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from pipeline.stage import Inputs, Output, Params, Shard, Stage
+from pipeline.stage import Inputs, Output, Params, Shard, Stage, unkeyed
 from pipeline.stats import Stats
 from store.errors import ConfigError
 from train.config import Recipe
 from train.keys import digests
 from train.recipe import keyed, load_recipe
+
+if TYPE_CHECKING:
+    from pipeline.artifacts import Artifact
 
 NAME = "model"
 
@@ -25,6 +28,9 @@ class PretrainParams(Params):
     """A recipe of train/recipes by name, or the path of a YAML file; its content enters the key."""
     ranks: PositiveInt = 1
     """Processes on this host, one for each GPU, or on a CPU any number."""
+    launch: Literal["here", "elsewhere"] = unkeyed("here")
+    """Who starts the ranks: the stage, on its own host; or you, with `torchrun` or `deepspeed` on a cluster that
+    sees this file system. The stage then says with which job, and takes the result when it is there."""
     overrides: Mapping[str, Any] = Field(default_factory=dict)
     """Settings that replace the recipe's, by dotted key: `{run.steps: 20}`."""
 
@@ -54,8 +60,9 @@ class PretrainParams(Params):
 class Pretrain(Stage[PretrainParams]):
     """Train a model under DeepSpeed; killed at any moment and started again, it ends with the same bytes.
 
-    Writes `model.safetensors`, `model.json` (recipe, sizes, names, concepts), `model.tokenizer.json` and
-    `model.losses.parquet`; `train.models.api.load_model` opens the folder. TensorBoard curves go to the logs.
+    Writes `model.safetensors`, `model.json` (recipe, sizes, names, concepts), `model.tokenizer.json`,
+    `model.settings.json` and `model.losses.parquet`; `train.models.api.load_model` opens the folder.
+    TensorBoard curves go to the logs.
     """
 
     version = 2
@@ -77,8 +84,7 @@ class Pretrain(Stage[PretrainParams]):
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Run the ranks, pass on their progress, and count what was trained on."""
-        from store.atomic import write_json
-        from train.launch import run_ranks
+        from train.launch import require_finished, run_ranks
 
         recipe = self.params.load()
         job = self._job(shard, inputs, out, recipe)
@@ -90,10 +96,10 @@ class Pretrain(Stage[PretrainParams]):
             done.update(report.get("done", {}))
             if "progress" in report:
                 out.progress(**report["progress"])
-            if "settings" in report:
-                write_json(out.logs / "settings.json", report["settings"], label="shard")
 
-        run_ranks(path, self.params.ranks, out.logs, follow)
+        if self.params.launch == "elsewhere":
+            require_finished(job, recipe, path)
+        run_ranks(path, self.params.ranks if self.params.launch == "here" else 1, out.logs, follow)
         for key, failure, detail in done["unusable"]:
             out.fail(key, failure, detail)
         stats = Stats(n_in=done["usable"] + len(done["unusable"]), n_ok=done["usable"])
@@ -105,6 +111,12 @@ class Pretrain(Stage[PretrainParams]):
         stats.totals["parameters"] = json.loads(out.path(".json").read_text("utf-8"))["parameters"]
         stats.seconds.update(done["seconds"])
         return stats
+
+    def illustrate(self, artifact: Artifact, inputs: Inputs) -> list[tuple[str, str]]:
+        """How the run was set, how it went, its curves."""
+        from train.summary import illustrate_training
+
+        return illustrate_training(artifact, NAME)
 
     def _job(self, shard: Shard, inputs: Inputs, out: Output, recipe: Recipe) -> Any:
         from store.atomic import sha256_json

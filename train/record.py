@@ -49,6 +49,7 @@ class Record:
         rows: for each step from the first one its figures; an empty row for a step that was skipped.
         tokens: trained on, padding not counted.
         seconds: spent in training, over all attempts.
+        settings: under which the last of the steps was taken, for people.
     """
 
     columns: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Record:
     validations: list[Validation] = field(default_factory=list)
     tokens: float = 0.0
     seconds: float = 0.0
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def updates(self) -> int:
@@ -91,6 +93,7 @@ class Record:
             ],
             "tokens": self.tokens,
             "seconds": self.seconds,
+            "settings": dict(self.settings),
         }
 
     @classmethod
@@ -114,4 +117,5 @@ class Record:
             ],
             tokens=plain["tokens"],
             seconds=plain["seconds"],
+            settings=plain["settings"],
         )

@@ -60,10 +60,11 @@ def train(
     task = open_task(job, recipe)
     accumulation = recipe.data.accumulation
     loader = Loader(task.streams, recipe.run.seed, rank=rank, ranks=ranks, accumulation=accumulation)
+    settings = effective(recipe, task.streams, ranks, device)
     if rank == 0:
         checkpoint.sweep(Path(job.scratch) / "checkpoints")
-        report({"settings": effective(recipe, task.streams, ranks, device)})
-    Loop(job, recipe, task, loader, rank, ranks, device, report, stopping).run()
+        report({"settings": settings})
+    Loop(job, recipe, task, loader, rank, ranks, device, report, stopping, settings).run()
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Loop:
     device: str
     report: Report
     stopping: Callable[[], bool]
+    settings: Mapping[str, str]
     record: Record = field(default_factory=Record)
     _skips: dict[int, Skipped] = field(default_factory=dict)
     _window: list[dict[str, Tensor] | None] = field(default_factory=list)
@@ -317,6 +319,7 @@ class Loop:
 
     def _save(self, step: int) -> None:
         parameters, moments = self.engine.parameters(), self.engine.moments()
+        self.record.settings = self.settings
         now = time.perf_counter()
         self.record.seconds, self._began = self.record.seconds + now - self._began, now
         if self.rank == 0:

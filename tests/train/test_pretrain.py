@@ -49,6 +49,7 @@ def test_a_run_of_the_stage(world: Path, tmp_path: Path) -> None:
         "model.json",
         "model.losses.parquet",
         "model.safetensors",
+        "model.settings.json",
         "model.tokenizer.json",
     ]
     assert stats.n_in == stats.n_ok == 60
@@ -59,6 +60,13 @@ def test_a_run_of_the_stage(world: Path, tmp_path: Path) -> None:
     about = json.loads((folder / "model.json").read_text())
     assert about["languages"] == ["cs", "de", "en", "fr"]
     assert about["uses_phrases"]
+    (made := artifact_of(tmp_path / "made", "pretrain", list(folder.iterdir()))).manifest.stats.update(  # type: ignore[attr-defined]
+        stats.to_json()
+    )
+    ((title, body),) = stage.illustrate(made, given)
+    assert title == "Training"
+    assert "6 taken, 0 left out" in body
+    assert "8 a step = 1 ranks x 1 accumulated x 8; 60 samples, 0.8 epochs" in body
     assert any(path.name.startswith("events.out") for path in (tmp_path / "logs").iterdir())
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 from toys import make_job
 
-from store.errors import DataError
+from store.errors import DataError, UserError
 from train import checkpoint
+from train.config import Recipe
 from train.job import Job
-from train.launch import run_ranks
+from train.launch import require_finished, run_ranks
+from train.trainer import train
 
 FIRST_CHECKPOINT = "checkpoint.parent.after:2"
 """Right after the directory of the first checkpoint has its name: the second rename that a rank 0 makes."""
@@ -44,11 +47,14 @@ def last_state(job: Job) -> dict[str, Any]:
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_ten_steps_kill_ten_steps_equal_twenty(
-    world: Path, tmp_path: Path, ranks: int, monkeypatch: pytest.MonkeyPatch
+    alone: None, world: Path, tmp_path: Path, ranks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"ranks": ranks, "run__zero_stage": 2 if ranks > 1 else 0, "data__workers": 2}
     whole = make_job(world, tmp_path / "whole", **settings)
-    run(whole)
+    if ranks == 1:
+        train(whole, 0, 1, "cpu", lambda report: None)
+    else:
+        run(whole)
     killed = make_job(world, tmp_path / "killed", **settings)
     monkeypatch.setenv("BABELSCENE_FAULT", FIRST_CHECKPOINT)
     with pytest.raises(RuntimeError, match=r"rank 0 of \d ended with code -9"):
@@ -56,11 +62,42 @@ def test_ten_steps_kill_ten_steps_equal_twenty(
     monkeypatch.delenv("BABELSCENE_FAULT")
     assert last_state(killed)["step"] == 10
     assert not files(killed)
+    if ranks == 2:
+        alone_again(killed, tmp_path / "alone")
     resumed = replace(killed, recipe={**killed.recipe, "data": {**killed.recipe["data"], "workers": 4}})
-    (done,) = [report["done"] for report in run(resumed) if "done" in report]
-    assert done["steps"] == 10
+    done = run(resumed) if ranks == 1 else launched(resumed)
+    assert next(report["done"] for report in done if "done" in report)["steps"] == 10
     assert files(resumed) == files(whole)
     assert last_state(resumed)["sha256"] == last_state(whole)["sha256"]  # parameters, moments, losses
+
+
+def launched(job: Job) -> list[dict[str, Any]]:
+    """Run a job as one does on a cluster."""
+    path = Path(job.scratch) / "job.json"
+    job.write(path)
+    command = ["torchrun", "--standalone", "--nproc-per-node", str(job.ranks), "-m", "train.rank", str(path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    folder = Path(sys.executable).parent
+    out = subprocess.run(
+        [folder / command[0], *command[1:]], env=environment, capture_output=True, check=True
+    )
+    return [json.loads(line) for line in out.stdout.splitlines()]
+
+
+def alone_again(job: Job, folder: Path) -> None:
+    """What two ranks have begun, one ends: the order of samples is the same."""
+    shutil.copytree(job.scratch, folder / "scratch")
+    (folder / "out").mkdir()
+    one = replace(
+        job, scratch=str(folder / "scratch"), output=str(folder / "out" / "model"), logs=str(folder)
+    )
+    train(one, 0, 1, "cpu", lambda report: None)
+    begun = checkpoint.latest(Path(job.scratch) / "checkpoints", job.run)
+    ended = checkpoint.latest(folder / "scratch" / "checkpoints", job.run)
+    assert begun is not None
+    assert ended is not None
+    assert (begun.step, ended.step) == (10, 20)
+    assert ended.record.rows[:10] == begun.record.rows
 
 
 DRIVER = """
@@ -111,3 +148,20 @@ def test_an_error_of_a_rank_comes_back_as_what_it_is(world: Path, tmp_path: Path
     job = make_job(world, tmp_path, optimiser__lr=1e30, optimiser__clip=0.0)
     with pytest.raises(DataError, match=r"not finite at step \d+, rank 0, samples: toys/"):
         run(job)
+
+
+def test_a_signal_from_outside_leaves_a_checkpoint_and_a_message(world: Path, tmp_path: Path) -> None:
+    job = make_job(world, tmp_path, run__steps=100_000, run__check_every=1, run__checkpoint_every=100_000)
+    path = Path(job.scratch) / "job.json"
+    job.write(path)
+    with pytest.raises(UserError, match="0 of 100000 steps are done") as error:
+        require_finished(job, Recipe.model_validate(job.recipe), path)
+    assert f"-m train.rank {path}" in error.value.hint
+
+    def interrupt(report: Any) -> None:
+        if "progress" in report:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_ranks(path, 1, Path(job.logs), interrupt)
+    assert last_state(job)["step"] > 0
