@@ -39,7 +39,7 @@ def main() -> None:
     print(f"spaCy   {spacy:7.2f} s  {len(captions) / spacy:7,.0f} captions/s")
     print(f"on top  {top:7.2f} s  {top / spacy:7.1%}")
     print(f"in all  {spacy + top:7.2f} s  {len(captions) / (spacy + top):7,.0f} captions/s")
-    if importlib.util.find_spec("sng_parser") is not None:
+    if options.peer and importlib.util.find_spec("sng_parser") is not None:
         mine, theirs = against(ours, captions[: options.peer])
         print(f"scenegraphparser {theirs:,.0f} captions/s, ours {mine:,.0f}: {mine / theirs:.1f} times")
 
