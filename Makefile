@@ -61,8 +61,11 @@ test: setup  ## the test suite
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy store pipeline crawl extract parse train evaluate
 
-bench: setup  ## measured ratios, each in one run (docs/benchmarks.md)
+bench: setup  ## measured ratios, each in one run (docs/benchmarks.md); bench-stores, bench-crawl ... alone
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+bench-%: setup
+	@$(BIN)/python benchmarks/bench_$*.py $(ARGS)
 
 torture: setup  ## kill -9 the whole pipeline at random moments, resume, compare digests
 	@$(BIN)/python benchmarks/torture.py $(ARGS)
