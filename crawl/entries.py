@@ -25,8 +25,9 @@ class Entry:
     Attributes:
         where: what people call it: `line 17`, or a file name.
         id: of the image; `where` again when the row has none.
-        image: file name of the image.
-        raw: bytes that change whenever anything above or below does.
+        image: file name of the image; empty for a row of text alone.
+        split, url, truth: as in `crawl.source.Row`.
+        raw: bytes that change whenever anything above or below does; empty where these fields say all.
         error: why the row fails whatever its image holds.
     """
 
@@ -35,7 +36,10 @@ class Entry:
     image: str = ""
     captions: tuple[Caption, ...] = ()
     source_ids: Mapping[str, str] = field(default_factory=dict)
-    raw: bytes
+    split: str = ""
+    url: str = ""
+    truth: Mapping[str, Any] = field(default_factory=dict)
+    raw: bytes = b""
     error: RowError | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,38 +42,61 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
         CorruptError: cut short anywhere, no end-of-archive marker or something after it, a damaged header,
             a link or device, a name that is absolute or climbs with `..`, or a name that occurs twice.
     """
-    seen: set[str] = set()
+    with _open(path) as file:
+        for name, size in _headers(file, path):
+            yield name, _payload(file, size, path, name)
+
+
+def index(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, offset and size of the data of every regular member, in order, without reading the data.
+
+    Raises:
+        CorruptError: as `members`, but for damage inside the data.
+    """
+    with _open(path) as file:
+        whole = os.fstat(file.fileno()).st_size
+        for name, size in _headers(file, path):
+            offset = file.tell()
+            file.seek(min(offset + size + -size % BLOCK, whole))
+            yield name, offset, size
+
+
+def _open(path: Path) -> BinaryIO:
     try:
-        file = path.open("rb")
+        return path.open("rb")
     except FileNotFoundError:
         raise CorruptError(f"{path} is missing", "run the stage that makes it again") from None
-    with file:
-        overrides: dict[str, str] = {}
-        while (block := _read(file, BLOCK, path)) != bytes(BLOCK):
-            info = _parse(block, file, path)
-            if info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME):
-                if info.size > _MAX_HEADER:
-                    raise CorruptError(f"{path}: a header of {info.size:,} bytes before member {len(seen)}")
-                body = _payload(file, info.size, path, "header")
-                overrides.update(_overrides(info.type, body, path))
-                continue
-            name = overrides.get("path", info.name)
-            size = int(overrides["size"]) if overrides.get("size", "").isdecimal() else info.size
-            overrides = {}
-            _refuse(name, info.type, path)
-            if info.type == tarfile.DIRTYPE:
-                continue
-            if name in seen:
-                raise CorruptError(f"{path}: two members are called '{name}'")
-            seen.add(name)
-            yield name, _payload(file, size, path, name)
-        if overrides:
-            raise CorruptError(f"{path}: a header without its member before the end")
-        if _read(file, BLOCK, path) != bytes(BLOCK):
-            raise CorruptError(f"{path}: half an end-of-archive marker after {len(seen)} members")
-        while rest := file.read(1 << 16):
-            if rest.strip(b"\0"):
-                raise CorruptError(f"{path}: data after the end-of-archive marker")
+
+
+def _headers(file: BinaryIO, path: Path) -> Iterator[tuple[str, int]]:
+    """Name and size of every regular member, the file at its data; whoever asks moves it behind them."""
+    seen: set[str] = set()
+    overrides: dict[str, str] = {}
+    while (block := _read(file, BLOCK, path)) != bytes(BLOCK):
+        info = _parse(block, file, path)
+        if info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME):
+            if info.size > _MAX_HEADER:
+                raise CorruptError(f"{path}: a header of {info.size:,} bytes before member {len(seen)}")
+            body = _payload(file, info.size, path, "header")
+            overrides.update(_overrides(info.type, body, path))
+            continue
+        name = overrides.get("path", info.name)
+        size = int(overrides["size"]) if overrides.get("size", "").isdecimal() else info.size
+        overrides = {}
+        _refuse(name, info.type, path)
+        if info.type == tarfile.DIRTYPE:
+            continue
+        if name in seen:
+            raise CorruptError(f"{path}: two members are called '{name}'")
+        seen.add(name)
+        yield name, size
+    if overrides:
+        raise CorruptError(f"{path}: a header without its member before the end")
+    if _read(file, BLOCK, path) != bytes(BLOCK):
+        raise CorruptError(f"{path}: half an end-of-archive marker after {len(seen)} members")
+    while rest := file.read(1 << 16):
+        if rest.strip(b"\0"):
+            raise CorruptError(f"{path}: data after the end-of-archive marker")
 
 
 def _read(file: BinaryIO, size: int, path: Path) -> bytes:

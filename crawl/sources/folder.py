@@ -21,20 +21,17 @@ a line, and in `a.de.txt` those in another language.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from crawl.entries import Columns, Entry, images_beside_texts
 from crawl.files import ImageFiles
-from crawl.source import UNREAD, Chunk, Row, RowError, Source
+from crawl.listed import Listed
 from pipeline.stage import Params, unkeyed
-from store.errors import DataError
 
 
 class FolderParams(Params):
@@ -70,7 +67,7 @@ class FolderParams(Params):
         return self
 
 
-class Folder(Source[FolderParams]):
+class Folder(Listed[FolderParams]):
     """A table of images and captions, or a folder of both."""
 
     Params = FolderParams
@@ -81,71 +78,18 @@ class Folder(Source[FolderParams]):
         """As named in stages.yaml."""
         return self.params.name
 
-    def chunks(self, size: int, digest: Callable[[Path], str]) -> Iterator[Chunk]:
-        """Cut the rows in the order of the table, or of the file names.
+    @property
+    def split(self) -> str:
+        """As named in stages.yaml."""
+        return self.params.split
 
-        A row with the id of an earlier one is marked here, where all rows are seen, so that the same row
-        fails whichever shard runs first.
-        """
-        first: dict[str, str] = {}
-        entries = self._entries(digest)
-        start = 0
-        while part := list(islice(entries, size)):
-            args: dict[str, Any] = {"rows": [start, start + len(part)]}
-            repeats = {}
-            for number, entry in enumerate(part, start=start):
-                if entry.error is None and first.setdefault(entry.id, entry.where) != entry.where:
-                    repeats[str(number)] = f"{entry.where} has the id of {first[entry.id]}"
-            if repeats:
-                args["repeats"] = repeats
-            images = (entry.image for entry in part if entry.error is None)
-            yield Chunk(
-                args=args,
-                uses={
-                    "rows": _sha256(entry.raw for entry in part),
-                    "images": self._files.digest(images, digest),
-                },
-            )
-            start += len(part)
-        if not start:
-            raise DataError(f"{self.params.table or self.params.folder} holds no images")
-
-    def rows(self, args: Mapping[str, Any]) -> Iterator[Row]:
-        """Rows of a range; each image is read when its row is asked for."""
-        return self._rows(args, None)
-
-    def again(self, args: Mapping[str, Any], ids: frozenset[str]) -> Iterator[Row]:
-        """The same rows, with the images of `ids` alone."""
-        return self._rows(args, ids)
-
-    def _rows(self, args: Mapping[str, Any], ids: Container[str] | None) -> Iterator[Row]:
-        start, stop = args["rows"]
-        repeats = args.get("repeats", {})
-        for number, entry in enumerate(islice(self._entries(None), start, stop), start=start):
-            image: bytes | Exception
-            if entry.error is not None:
-                image = entry.error
-            elif str(number) in repeats:
-                image = RowError("duplicate", repeats[str(number)])
-            elif ids is not None and entry.id not in ids:
-                image = UNREAD
-            else:
-                image = self._files.read(entry.image)
-            yield Row(
-                id=entry.id,
-                image=image,
-                captions=entry.captions,
-                extension=PurePosixPath(entry.image).suffix.lstrip(".").lower() or "jpg",
-                split=self.params.split,
-                source_ids=entry.source_ids,
-            )
-
-    def _entries(self, digest: Callable[[Path], str] | None) -> Iterator[Entry]:
+    def entries(self, digest: Callable[[Path], str] | None) -> Iterator[Entry]:
+        """Rows of the table, or the images of the folder."""
         params = self.params
         if params.table is None:
             wanted = params.captions != {}
             return images_beside_texts(
-                self._files.root, params.name, params.lang, captions=wanted, digest=digest
+                self.files.root, params.name, params.lang, captions=wanted, digest=digest
             )
         columns = Columns(
             dataset=params.name,
@@ -158,14 +102,7 @@ class Folder(Source[FolderParams]):
         return columns.entries(params.table, params.columns, with_captions=digest is None)
 
     @cached_property
-    def _files(self) -> ImageFiles:
+    def files(self) -> ImageFiles:
         table = self.params.table
         root = self.params.folder or self.params.images or (table.parent if table else Path())
         return ImageFiles(root)
-
-
-def _sha256(parts: Iterable[bytes]) -> str:
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(len(part).to_bytes(8, "little") + part)
-    return total.hexdigest()

@@ -294,9 +294,9 @@ def test_no_caption_column_names_the_columns_that_there_are(tmp_path: Path) -> N
 
 def test_no_rows_at_all_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match="holds no images"):
+    with pytest.raises(DataError, match="holds no rows"):
         plan(folder_of(tmp_path, []))
-    with pytest.raises(DataError, match="holds no images"):
+    with pytest.raises(DataError, match="holds no rows"):
         plan(stage({"source": FOLDER, "folder": tmp_path / "images"}))
 
 
