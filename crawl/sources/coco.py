@@ -16,16 +16,24 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from crawl.captions import CaptionList
+from crawl.counts import Counts, require_counts
 from crawl.files import ImageFiles
 from crawl.source import UNREAD, Chunk, Row, RowError, Source
 from pipeline.stage import Params, unkeyed
 from store.errors import ConfigError, DataError
 
+STATED = {
+    "train2014": {"images": 82_783, "captions": 414_113, "instances": 604_907},
+    "val2014": {"images": 40_504, "captions": 202_654, "instances": 291_875},
+    "train2017": {"images": 118_287, "captions": 591_753, "instances": 860_001},
+    "val2017": {"images": 5_000, "captions": 25_014, "instances": 36_781},
+}
+"""Images and annotations of the published files."""
 _LISTED: dict[str, dict[str, type]] = {
     "images": {"id": int, "file_name": str},
     "categories": {"id": int, "name": str},
@@ -38,8 +46,8 @@ _CAPTION: dict[str, type] = {"id": int, "image_id": int, "caption": str}
 class CocoParams(Params):
     """Where images and annotations are."""
 
-    images: Path = unkeyed()
-    """Folder of images, or a zip of it, read in place."""
+    images: Path | None = unkeyed(None)
+    """Folder of images, or a zip or tar of it, read in place; without it, samples are text alone."""
     instances: Path | None = unkeyed(None)
     """JSON with boxes, such as instances_train2017.json."""
     captions: Path | None = unkeyed(None)
@@ -50,11 +58,17 @@ class CocoParams(Params):
     """`train`, `val` or `test`, noted in every sample."""
     lang: str = "en"
     """Language of the captions."""
+    release: Literal["", "train2014", "val2014", "train2017", "val2017"] = unkeyed("")
+    """Which of COCO's own files these are: their numbers are asserted."""
+    counts: Counts = unkeyed(True)
+    """Assert the release's numbers, or these: `{images: 5000, captions: 25014, instances: 36781}`."""
 
     @model_validator(mode="after")
     def _any_annotation(self) -> CocoParams:
         if self.instances is None and self.captions is None:
             raise ValueError("give `instances`, `captions` or both")
+        if self.images is None and self.captions is None:
+            raise ValueError("give `images`: without captions there is nothing else")
         return self
 
 
@@ -71,16 +85,16 @@ class Coco(Source[CocoParams]):
 
     def chunks(self, size: int, digest: Callable[[Path], str]) -> Iterator[Chunk]:
         """Cut the images, sorted by id, so that equal annotations in another order are the same shards."""
+        self._require()
         for start in range(0, len(self._records), size):
             part = self._records[start : start + size]
-            annotations = json.dumps(part, sort_keys=True, separators=(",", ":"))
-            yield Chunk(
-                args={"rows": [start, start + len(part)]},
-                uses={
-                    "annotations": hashlib.sha256(annotations.encode()).hexdigest(),
-                    "images": self._files.digest((str(record["file_name"]) for record in part), digest),
-                },
+            annotations = json.dumps(
+                [_digested(record) for record in part], sort_keys=True, separators=(",", ":")
             )
+            uses = {"annotations": hashlib.sha256(annotations.encode()).hexdigest()}
+            if self._files is not None:
+                uses["images"] = self._files.digest((str(record["file_name"]) for record in part), digest)
+            yield Chunk(args={"rows": [start, start + len(part)]}, uses=uses)
 
     def rows(self, args: Mapping[str, Any]) -> Iterator[Row]:
         """Rows of a range; each image is read when its row is asked for."""
@@ -96,9 +110,11 @@ class Coco(Source[CocoParams]):
             captions = CaptionList(f"{self.dataset}/{name}")
             for text in record["captions"]:
                 captions.add(self.params.lang, text)
-            image: bytes | Exception
+            image: bytes | Exception | None
             if record["repeats"]:
                 image = RowError("duplicate", f"image {name} is listed {record['repeats'] + 1} times")
+            elif self._files is None:
+                image = None
             elif ids is not None and name not in ids:
                 image = UNREAD
             else:
@@ -116,8 +132,18 @@ class Coco(Source[CocoParams]):
             )
 
     @cached_property
-    def _files(self) -> ImageFiles:
-        return ImageFiles(self.params.images)
+    def _files(self) -> ImageFiles | None:
+        return ImageFiles(self.params.images) if self.params.images else None
+
+    def _require(self) -> None:
+        """The files hold what the release, or `counts`, states."""
+        stated = STATED.get(self.params.release, {})
+        found = {"images": len(self._records)}
+        found["captions"] = sum(len(record["captions"]) for record in self._records)
+        found["instances"] = sum(record["instances"] for record in self._records)
+        lacking = [("captions", self.params.captions), ("instances", self.params.instances)]
+        stated = {k: v for k, v in stated.items() if (k, None) not in lacking}
+        require_counts(self.dataset, found, stated, self.params.counts)
 
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
@@ -140,13 +166,19 @@ class Coco(Source[CocoParams]):
                     "url": image.get("coco_url", ""),
                     "licence": licences.get(image.get("license"), ""),
                     "captions": [text for _, text in sorted(captions[image["id"]])],
-                    "truth": truth.get(image["id"], {}),
+                    "truth": (about := truth.get(image["id"], {})),
+                    "instances": sum(len(about.get(kind, ())) for kind in ("objects", "crowds"))
+                    + about.get("boxes_without_area", 0),
                     "repeats": records[-1]["repeats"] + 1 if same else 0,
                 }
             )
         if not records:
             raise DataError(f"{self.params.instances or self.params.captions} lists no images")
         return records
+
+
+def _digested(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "instances"}  # the objects say it
 
 
 def _read(path: Path | None) -> dict[str, list[dict[str, Any]]]:

@@ -210,7 +210,7 @@ def test_files_that_are_not_there_or_cut_off(tmp_path: Path) -> None:
     ("block", "says"),
     [
         ({"images": "a"}, "give `instances`, `captions` or both"),
-        ({"instances": "a"}, "source crawl.sources.coco:Coco: 'images' is missing"),
+        ({"instances": "a"}, "source crawl.sources.coco:Coco: give `images`"),
         ({"images": "a", "instance": "b"}, "unknown key 'instance'"),
     ],
 )
