@@ -29,8 +29,8 @@ class PretrainParams(Params):
     ranks: PositiveInt = 1
     """Processes on this host, one for each GPU, or on a CPU any number."""
     launch: Literal["here", "elsewhere"] = unkeyed("here")
-    """Who starts the ranks: the stage, on its own host; or you, with `torchrun` or `deepspeed` on a cluster that
-    sees this file system. The stage then says with which job, and takes the result when it is there."""
+    """Who starts the ranks: the stage, on its own host; or you, with `torchrun` or `deepspeed`, on a cluster
+    that sees this file system. The stage then says with which job, and takes the result when it is there."""
     overrides: Mapping[str, Any] = Field(default_factory=dict)
     """Settings that replace the recipe's, by dotted key: `{run.steps: 20}`."""
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from train.config import Block
+from train.tasks.settings import AnswerSettings, EntailmentSettings, ReferringSettings
 
 SETTINGS: Mapping[str, type[Block]] = {
     "pretraining": Block,
+    "answers": AnswerSettings,
+    "entailment": EntailmentSettings,
+    "referring": ReferringSettings,
 }
 """Task (a module of this package) -> what the recipe's block `settings` may hold for it."""

@@ -1,0 +1,67 @@
+"""The stage from a pre-trained model and the truth of samples to a model for one task."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from pipeline.stage import Inputs, Output, Shard
+from store.errors import ConfigError
+from train.config import Recipe
+from train.keys import digests
+from train.pretrain import NAME, Pretrain
+
+
+class FineTune(Pretrain):
+    """Train a pre-trained model on questions, statements or expressions of samples.
+
+    The recipe's `task` says which. Sizes, lengths and tags are those of the model that it starts from, and so
+    are the word pieces. Writes the files of `Pretrain`; `train.models.tuned.load_tuned` opens the folder.
+    """
+
+    version = 1
+    inputs: ClassVar[Mapping[str, str]] = {
+        "shards*": "samples with truth",
+        "regions*": "regions of their images",
+        "model": "what it starts from",
+    }
+
+    def shards(self, inputs: Inputs) -> Iterator[Shard]:
+        """One: the model."""
+        for name in ("shards", "regions", "model"):
+            if name not in inputs:
+                raise ConfigError(f"{type(self).__name__} needs the input '{name}'", "name it in stages.yaml")
+        if self.params.load().task == "pretraining":
+            raise ConfigError(
+                f"recipe '{self.params.recipe}' is one for pre-training",
+                "give one with a task, or use Pretrain",
+            )
+        yield Shard(name=NAME, uses=digests(inputs, "shards", "regions", "model"))
+
+    def _job(self, shard: Shard, inputs: Inputs, out: Output, recipe: Recipe) -> Any:
+        from store.atomic import sha256_json
+        from train.job import Job
+        from train.models.start import open_start, tuned_recipe
+
+        folder = inputs["model"].path
+        start = open_start(folder)
+        tokenizer = out.scratch / "tokenizer"
+        tokenizer.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / f"{NAME}.tokenizer.json", tokenizer / "tokenizer.json")
+        return Job(
+            recipe=tuned_recipe(recipe, start.about).model_dump(mode="json"),
+            shards=tuple(
+                str(a.file(record.name, ".parquet")) for a in inputs.all("shards") for record in a.shards
+            ),
+            regions=tuple(str(a.path) for a in inputs.all("regions")),
+            phrases=(),
+            concepts="",
+            tokenizer=str(tokenizer),
+            output=str(out.folder / shard.name),
+            scratch=str(out.scratch),
+            logs=str(out.logs),
+            run=sha256_json({"uses": dict(shard.uses), **self.params.keyed()}),
+            ranks=self.params.ranks,
+            extra={"start": str(folder)},
+        )

@@ -1,0 +1,82 @@
+"""A pre-trained model as the start of another: its sizes, its words, its parameters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from store.errors import CorruptError
+from train.config import Recipe
+from train.layout import positions
+from train.models.heads import TRUNK
+from train.models.mvptr import Mvptr
+from train.models.weights import load_matching
+from train.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A model's folder, opened.
+
+    Attributes:
+        about: content of `<name>.json`.
+        vocabulary: of the model.
+    """
+
+    folder: Path
+    name: str
+    about: dict[str, Any]
+    vocabulary: Vocabulary
+
+    def trunk(self, recipe: Recipe, *, filled: bool = True) -> Mvptr:
+        """The stacks at the recipe's sizes, with the model's parameters where `filled`.
+
+        Raises:
+            CorruptError: the parameters do not fill them.
+        """
+        words = self.vocabulary.words
+        trunk = Mvptr(
+            recipe.model,
+            TRUNK,
+            words=words,
+            concepts=self.vocabulary.size - words,
+            region_dim=self.about["region_dim"],
+            positions=positions(recipe.lengths),
+        )
+        if filled:
+            file = self.folder / f"{self.name}.safetensors"
+            match = load_matching(trunk, load_file(file))
+            if not match.complete:
+                raise CorruptError(f"{file}: {'; '.join(match.lines()[:3])}", "run its stage again")
+        return trunk
+
+
+def open_start(folder: Path, name: str = "model") -> Start:
+    """Open what `write_model` wrote.
+
+    Raises:
+        CorruptError: a file is missing or damaged.
+    """
+    file = folder / f"{name}.json"
+    try:
+        about = json.loads(file.read_text("utf-8"))
+        concepts = [tuple(concept) for concept in about["concepts"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptError(f"{file} describes no model: {error}", "run its stage again") from error
+    return Start(folder, name, about, Vocabulary(folder / f"{name}.tokenizer.json", concepts))
+
+
+def tuned_recipe(recipe: Recipe, about: dict[str, Any]) -> Recipe:
+    """The recipe with what a model cannot change after pre-training: sizes (but dropout), lengths, tags."""
+    given = Recipe.model_validate(about["recipe"])
+    return recipe.model_copy(
+        update={
+            "model": given.model.model_copy(update={"dropout": recipe.model.dropout}),
+            "lengths": given.lengths,
+            "data": recipe.data.model_copy(update={"tags": given.data.tags}),
+        }
+    )

@@ -1,0 +1,68 @@
+"""Visual question answering: one of the answers that occur in training, soft scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from store.errors import DataError
+from store.records import Regions
+from train.config import Recipe
+from train.job import Job
+from train.models.heads import PairBatch
+from train.recipe import task_settings
+from train.tasks.items import Item
+from train.tasks.pairs import PairTask, open_pairs, stacked
+from train.tasks.settings import AnswerSettings
+
+
+def prepare(job: Job, recipe: Recipe) -> PairTask:
+    """Open a job's inputs; answers are ordered by how often they occur."""
+    opened = open_pairs(job, recipe)
+    settings = task_settings(recipe)
+    assert isinstance(settings, AnswerSettings)
+    names = answer_names(opened.training, settings.minimum)
+    number = {name: i for i, name in enumerate(names)}
+
+    def target(item: Item, seen: Regions) -> NDArray[np.float32]:
+        scores = np.zeros(len(names), np.float32)
+        for answer, score in item.target.items():
+            if answer in number:
+                scores[number[answer]] = score
+        return scores
+
+    pairs, held_out = opened.pairs(target)
+    return PairTask(
+        recipe=recipe,
+        start=opened.start,
+        pairs=pairs,
+        held_out=held_out,
+        padded=stacked,
+        settings=settings,
+        right=right,
+        names=names,
+    )
+
+
+def answer_names(items: Iterable[Item], minimum: int) -> tuple[str, ...]:
+    """The answers that occur at least `minimum` times, the most frequent first.
+
+    Raises:
+        DataError: none does.
+    """
+    counts = Counter(answer for item in items for answer in item.target)
+    names = sorted((name for name, n in counts.items() if n >= minimum), key=lambda n: (-counts[n], n))
+    if not names:
+        raise DataError(f"no answer occurs {minimum} times", "lower settings.minimum in the recipe")
+    return tuple(names)
+
+
+def right(scores: Tensor, batch: PairBatch) -> Tensor:
+    """The score of the best answer (a share of one where annotators disagreed) is at least one half."""
+    best = batch.target.gather(1, scores.argmax(dim=1, keepdim=True)).squeeze(1)
+    return torch.ge(best, 0.5)
