@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from store.errors import ConfigError, UserError, did_you_mean
 
@@ -46,44 +45,3 @@ def download(weights: WeightsEnum) -> Tensors:
             "fetch it on a machine with a network, and give the parameter `file` its path here",
         ) from error
     return fetched
-
-
-def read(file: Path) -> Tensors:
-    """Tensors of a .safetensors, or of a .pth that holds them alone or under `model` or `state_dict`.
-
-    The prefix `module.`, which data-parallel training leaves, is taken off.
-
-    Raises:
-        UserError: it is neither, or holds other things than tensors.
-    """
-    from pickle import UnpicklingError
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if file.suffix == ".pkl":
-        raise UserError(
-            f"{file}: a pickle may run code when it is opened, so it is not",
-            "where you trust it, convert it once: torch.save a dictionary of its tensors as a .pth",
-        )
-    try:
-        found: Any = (
-            load_file(file)
-            if file.suffix == ".safetensors"
-            else torch.load(file, map_location="cpu", weights_only=True)
-        )
-    except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-        # PyTorch's own words advise to run the file's code
-        more = isinstance(error, UnpicklingError)
-        why = "it holds more than tensors, or none" if more else " ".join(str(error).split())
-        raise UserError(
-            f"{file}: cannot be read as weights: {why}",
-            "give a .safetensors, or a .pth that holds nothing but a state_dict",
-        ) from error
-    for wrapper in ("model", "state_dict"):
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise UserError(f"{file}: holds other things than tensors by name", "save model.state_dict()")
-    return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}

@@ -13,9 +13,10 @@ from torch import nn
 from extract.detectors.fitting import Naming, fit
 from extract.detectors.load import write_description, write_detector
 from extract.detectors.vocabulary import names_or_numbers
-from extract.weights import download, published, read
+from extract.weights import download, published
 from pipeline.stats import Stats
 from store.errors import ConfigError
+from store.foreign import read_foreign
 
 if TYPE_CHECKING:
     from extract.pretrained import PretrainedDetectorParams
@@ -63,7 +64,7 @@ def _c4(params: PretrainedDetectorParams) -> Made:
     from extract.detectors.c4_shape import SHAPES, C4Shape
 
     file = params.file
-    tensors = read(Path(file))
+    tensors = read_foreign(Path(file))
     family = family_of(tensors, file)
     published_shape = SHAPES[params.architecture].model_dump()
     try:
@@ -96,7 +97,11 @@ def _detectron2(params: PretrainedDetectorParams) -> Made:
     about: dict[str, Any] = {"kind": "detectron2", "config": configured.dump()}
     if not params.recipe:
         about["preprocessing"] = preprocessing_of(configured).model_dump(mode="json")
-    return detector, about, _fitted(detector.model, read(Path(params.file)), "detectron2", params.file)
+    return (
+        detector,
+        about,
+        _fitted(detector.model, read_foreign(Path(params.file)), "detectron2", params.file),
+    )
 
 
 def _torchvision(params: PretrainedDetectorParams) -> Made:
@@ -105,7 +110,7 @@ def _torchvision(params: PretrainedDetectorParams) -> Made:
     weights = published(params.architecture, params.weights)
     categories: list[str] = list(weights.meta["categories"])
     detector = TorchvisionDetector(params.architecture, categories)
-    tensors = read(Path(params.file)) if params.file else download(weights)
+    tensors = read_foreign(Path(params.file)) if params.file else download(weights)
     about = {
         "kind": "torchvision",
         "architecture": params.architecture,

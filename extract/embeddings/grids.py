@@ -77,11 +77,14 @@ class GridFeatures(Embeddings[GridFeaturesParams]):
         from extract.device import device_of
         from extract.embeddings.backbone import GridTower
         from extract.embeddings.embedded import Running
-        from extract.weights import download, published, read
+        from extract.weights import download, published
+        from store.foreign import read_foreign
 
         params = self.params
         tensors = (
-            read(Path(params.file)) if params.file else download(published(params.network, params.weights))
+            read_foreign(Path(params.file))
+            if params.file
+            else download(published(params.network, params.weights))
         )
         running = Running(device_of(params.device), params.precision)
         self.tower = GridTower(

@@ -12,6 +12,7 @@ from toys import captions, make_job, phrases, regions, scene
 
 from store.concepts import write_id2phrase
 from store.errors import CorruptError, DataError, UserError
+from store.foreign import read_foreign
 from train.config import Recipe
 from train.inputs import open_inputs
 from train.models import published
@@ -20,7 +21,6 @@ from train.models.build import build_model
 from train.models.mvptr import Mvptr
 from train.models.mvptr_keys import HEAD, HEADS, LAYER, STACKS, TRANSPOSED, WHOLE
 from train.models.published import import_mvptr
-from train.models.weights import read_weights
 from train.outputs import write_parameters
 from train.vocabulary import Vocabulary
 
@@ -118,12 +118,12 @@ def test_a_file_with_objects_is_not_executed(tmp_path: Path) -> None:
 
     torch.save({"a": Harm()}, tmp_path / "evil.bin")
     with pytest.raises(CorruptError, match="more than tensors"):
-        read_weights(tmp_path / "evil.bin")
+        read_foreign(tmp_path / "evil.bin")
     assert not (tmp_path / "harm").exists()
     (tmp_path / "cut.safetensors").write_bytes(b"123")
     for name in ("cut.safetensors", "gone.bin"):
         with pytest.raises(CorruptError, match=name):
-            read_weights(tmp_path / name)
+            read_foreign(tmp_path / name)
 
 
 def test_a_published_model_opens_as_ours(

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from store.concepts import read_id2phrase
 from store.features import open_store
+from store.foreign import read_foreign
 from train.models.build import build_model
 from train.models.mvptr import Mvptr
 from train.models.mvptr_keys import ours
-from train.models.weights import Match, load_matching, read_weights
+from train.models.weights import Match, load_matching
 from train.outputs import write_parameters
 from train.recipe import load_recipe
 from train.vocabulary import Concept, Vocabulary
@@ -39,7 +40,7 @@ def import_mvptr(
     Raises:
         CorruptError: the file cannot be read.
     """
-    tensors = ours(read_weights(weights))
+    tensors = ours(read_foreign(weights))
     notes = []
     if WORDS in tensors:
         tensors[WORDS], left = _concept_rows(tensors[WORDS], model, vocabulary, id2phrase)

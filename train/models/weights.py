@@ -1,4 +1,4 @@
-"""Weights from a file into a model: what fits is loaded, and everything that does not is named."""
+"""Foreign tensors into a model: what fits is loaded, and everything that does not is named."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from store.errors import CorruptError, DataError
-
-WRAPPERS = ("state_dict", "model", "module")
-"""Names under which training scripts keep the parameters inside a checkpoint."""
+from store.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +55,6 @@ class Match:
         )
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dictionary: safetensors, or a PyTorch file of nothing but tensors.
-
-    Wrappers of training scripts and the prefix `module.` are taken off.
-
-    Raises:
-        CorruptError: the file is missing, damaged, or holds Python objects, which are never executed.
-    """
-    try:
-        found = load_file(path) if path.suffix == ".safetensors" else _read_torch(path)
-    except (OSError, RuntimeError, SafetensorError, ValueError, EOFError) as error:
-        raise CorruptError(f"{path} cannot be read: {error}", "fetch it again") from error
-    return {name.removeprefix("module."): tensor for name, tensor in found.items()}
-
-
 def load_matching(model: nn.Module, tensors: Mapping[str, Tensor], notes: tuple[str, ...] = ()) -> Match:
     """Load every tensor whose name and shape the model has."""
     own = model.state_dict()
@@ -93,21 +72,3 @@ def load_matching(model: nn.Module, tensors: Mapping[str, Tensor], notes: tuple[
         ),
         notes=notes,
     )
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    import pickle
-
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CorruptError(
-            f"{path} holds more than tensors, which would have to be executed: {str(error).splitlines()[0]}",
-            "save its state_dict alone, where you trust the file",
-        ) from error
-    for wrapper in WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise CorruptError(f"{path} is no state dictionary", "give the file with the model's parameters")
-    return found
