@@ -88,7 +88,15 @@ class Tree:
         self.kids = kids
 
     def attach(self, token: int, head: int, dep: str) -> None:
-        """Hang `token` below `head`; a token that is its own head becomes a root."""
+        """Hang `token` below `head`; a token that is its own head becomes a root.
+
+        Nothing happens where `head` hangs below `token`: rules would follow that circle for ever.
+        """
+        above = head
+        while above != token and self.heads[above] != above:
+            above = self.heads[above]
+        if above == token and head != token:
+            return
         old = self.heads[token]
         if old != token:
             self.kids[old].remove(token)
