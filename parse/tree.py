@@ -90,13 +90,13 @@ class Tree:
     def attach(self, token: int, head: int, dep: str) -> None:
         """Hang `token` below `head`; a token that is its own head becomes a root.
 
-        Nothing happens where `head` hangs below `token`: rules would follow that circle for ever.
+        A `head` that hangs below `token` takes its place: rules would follow a circle for ever.
         """
         above = head
         while above != token and self.heads[above] != above:
             above = self.heads[above]
         if above == token and head != token:
-            return
+            self.attach(head, head if self.heads[token] == token else self.heads[token], self.deps[head])
         old = self.heads[token]
         if old != token:
             self.kids[old].remove(token)
