@@ -23,7 +23,7 @@ TEXT = "crawl.sources.text:Text"
 
 
 def samples(folder: Path) -> dict[str, Sample]:
-    return {s.id: s for path in sorted(folder.glob("0*.parquet")) for s in read_metadata(path)}
+    return {s.id: s for path in sorted(folder.glob("0????.parquet")) for s in read_metadata(path)}
 
 
 def texts(folder: Path) -> list[dict[str, str]]:
