@@ -14,7 +14,7 @@ from train.layers import LAYER_NORM_EPS, initialise
 from train.models.mvptr import Fused, Mvptr
 
 TRUNK = Objectives(contrastive=Contrastive(weight=0), masked_words=MaskedWords(weight=0))
-"""Objectives of a model that is to be fine-tuned: the stacks and the pooler learn, pre-training's heads do not."""
+"""Objectives of a model that is to be fine-tuned: stacks and pooler learn, pre-training's heads do not."""
 UNSEEN = -1.0
 """The overlap of a row that holds no region."""
 
@@ -28,7 +28,7 @@ class PairBatch:
 
     Attributes:
         keys: of the rows, for messages.
-        text_ids: int64 [B, La]; text_mask: bool [B, La].
+        text_ids: int64 [B, La]; text_mask: bool [B, La]; text_segments: int64 [B, La], 1 for tags.
         tag_ids: int64 [B, Lb]; tag_mask: bool [B, Lb].
         regions: float32 [B, Li, D + 6]; region_mask: bool [B, Li].
         target: float32 [B, answers] scores, int64 [B] classes, or float32 [B, Li] overlaps (-1 where padded).
@@ -37,6 +37,7 @@ class PairBatch:
     keys: tuple[str, ...]
     text_ids: Tensor
     text_mask: Tensor
+    text_segments: Tensor
     tag_ids: Tensor
     tag_mask: Tensor
     regions: Tensor
@@ -70,10 +71,10 @@ def fuse_pairs(trunk: Mvptr, batch: PairBatch, cut: int | None = None) -> Fused:
     """Run the three stacks.
 
     Args:
-        cut: states of the vision stack that stay out of the fusion; by default those of the tags. The original
-            cuts at 20 in VQA, however many tags there are.
+        cut: states of the vision stack that stay out of the fusion; by default those of the tags. The
+            original cuts at 20 in VQA, however many tags there are.
     """
-    text = trunk.encode_text(batch.text_ids, batch.text_mask)
+    text = trunk.encode_text(batch.text_ids, batch.text_mask, batch.text_segments)
     vision = trunk.encode_vision(batch.tag_ids, batch.tag_mask, batch.regions, batch.region_mask)
     mask = torch.cat([batch.tag_mask, batch.region_mask], dim=1)
     cut = batch.tag_ids.shape[1] if cut is None else cut
@@ -84,7 +85,7 @@ class Classified(nn.Module):
     """Choose among answers (soft scores) or classes.
 
     Args:
-        form: `words`: transform, GELU, norm, linear on the fused [CLS]; `linear` and `mlp` on the pooled state.
+        form: `words`: transform, GELU, norm, linear on the fused [CLS]; `linear`, `mlp`: on the pooled state.
         soft: whether targets are scores of each answer, else class numbers.
         wide: hidden width of `mlp` in units of the trunk's.
         cut: see `fuse_pairs`.
@@ -136,8 +137,8 @@ class Referred(nn.Module):
     """Score each region by how well a text fits it.
 
     Args:
-        mode: `cosine` of region and [CLS], regressed to the overlap; `dot` of both, classified by overlap of at
-            least one half; `linear` on the region, classified by the overlap itself.
+        mode: `cosine` of region and [CLS], regressed to the overlap; `dot` of both, classified by overlap of
+            at least one half; `linear` on the region, classified by the overlap itself.
         layer: of the fusion stack whose states are read, from 0; by default the last.
     """
 
@@ -179,7 +180,7 @@ class Referred(nn.Module):
         if self.layer is None:
             fused = fuse_pairs(self.trunk, batch)
             return fused.text, fused.regions
-        text = self.trunk.encode_text(batch.text_ids, batch.text_mask)
+        text = self.trunk.encode_text(batch.text_ids, batch.text_mask, batch.text_segments)
         vision = self.trunk.encode_vision(batch.tag_ids, batch.tag_mask, batch.regions, batch.region_mask)
         both = torch.cat([text, vision[:, batch.tag_ids.shape[1] :]], dim=1)
         mask = torch.cat([batch.text_mask, batch.region_mask], dim=1)

@@ -131,6 +131,7 @@ def collate(examples: Sequence[PairExample], padded: Padded) -> PairBatch:
         keys=tuple(example.key for example in examples),
         text_ids=text_ids,
         text_mask=text_mask,
+        text_segments=torch.zeros_like(text_ids),
         tag_ids=tag_ids,
         tag_mask=tag_mask,
         regions=regions,

@@ -20,7 +20,7 @@ class AnswerSettings(Tuning):
     """Visual question answering."""
 
     head: Literal["words", "linear", "mlp"] = "words"
-    """`words` is a head in the form of masked words on [CLS], as in MVPTR; the others read the pooled state."""
+    """`words`: a head in the form of masked words on [CLS], as in MVPTR; the others read the pooled state."""
     minimum: PositiveInt = 1
     """An answer counts as one when it occurs so often in training."""
     cut: int | None = Field(default=None, ge=0)
