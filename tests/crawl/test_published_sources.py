@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
-from crawl.sources.multi30k import STATED
+from crawl.sources.multi30k import STATED, Multi30k
 from store.errors import ConfigError, CorruptError, DataError
 from store.records import Sample
 from store.shards import read_metadata
@@ -363,6 +364,7 @@ def real(name: str) -> Path:
 def test_multi30k_as_it_lies_there(tmp_path: Path) -> None:
     block = {"source": MULTI30K, "texts": real("multi30k"), "tasks": [1, 2]}
     whole = stage({**block, "splits": list(STATED)}).source
+    assert isinstance(whole, Multi30k)
     whole.require()  # all lists and texts, 58 files
     assert len(whole) == 29_000 + 1_014 + 1_000 + 1_000 + 461 + 1_071
     stats, failures = run(stage({**block, "splits": ["val", "test_2018_flickr"]}), tmp_path)
@@ -404,3 +406,21 @@ def test_flickr8k_as_it_lies_there(tmp_path: Path) -> None:
     assert len(shards) == 5
     stats, failures = run(made, tmp_path, shards=shards[:1])
     assert (stats.n_ok, stats.totals["captions_en"], failures) == (200, 1_000, [])
+
+
+def blocks() -> dict[str, dict[str, Any]]:
+    """The blocks of docs/sources.md, by their place in it."""
+    parts = (Path(__file__).parents[2] / "docs/sources.md").read_text("utf-8").split("```yaml\n")[1:]
+    found = [yaml.safe_load(part.partition("```")[0]) for part in parts]
+    return {f"{n}-{name}": block for n, part in enumerate(found) for name, block in part.items()}
+
+
+@pytest.mark.parametrize("place", list(blocks()))
+def test_every_block_of_the_documentation_is_valid(place: str) -> None:
+    assert stage(blocks()[place]).source.dataset
+
+
+def test_every_source_is_documented() -> None:
+    written = {block["source"].partition(":")[0].rpartition(".")[2] for block in blocks().values()}
+    there = {path.stem for path in (Path(__file__).parents[2] / "crawl/sources").glob("[a-z]*.py")}
+    assert written == there - {"scenes"}  # the demo's, drawn and not read

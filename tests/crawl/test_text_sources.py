@@ -11,6 +11,9 @@ import pyarrow as pa
 import pytest
 
 from crawl.corpora import Aligned, Dataset
+from crawl.entries import Entry
+from crawl.shards import Shards
+from crawl.sources.urls import Urls
 from store.errors import ConfigError, DataError
 from store.formats import check
 from store.listing import describe, entry
@@ -187,11 +190,12 @@ def test_text_in_one_language(tmp_path: Path) -> None:
 
 
 def test_misconfigured_text(tmp_path: Path) -> None:
-    for block, says in [
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"files": {"en": "a", "de": "b"}, "pairs": "c"}, "either `files` or `pairs`"),
         ({"files": {"en": "a"}}, "at least two sides"),
         ({"pairs": "c", "texts": {"a": "en"}}, "at least two sides"),
-    ]:
+    ]
+    for block, says in wrong:
         with pytest.raises(ConfigError, match=says):
             stage({"source": PARALLEL, "name": "x", **block})
     (tmp_path / "a").mkdir()
@@ -234,12 +238,15 @@ def test_the_cc3m_table_as_it_lies_there(tmp_path: Path) -> None:
     header = tmp_path / "with_header.tsv"
     header.write_bytes(b"caption\turl\n" + b"".join(table.read_bytes().splitlines(keepends=True)[:20]))
     urls = {"source": "crawl.sources.urls:Urls", "name": "cc3m", "contact": "mailto:me@example.org"}
-    with_header = stage({**urls, "table": header}).source
-    without = stage({**urls, "table": table, "columns": ["caption", "url"]}, samples_per_shard=5000)
-    rows = [e for s in plan(without) for e in without.source._entries(s.args)]
+    rows = addressed(stage({**urls, "table": table, "columns": ["caption", "url"]}, samples_per_shard=5000))
+    first = addressed(stage({**urls, "table": header}))
     assert len(rows) == 15833
-    assert [e.image for e in with_header._entries(plan(stage({**urls, "table": header}))[0].args)] == [
-        e.image for e in rows[:20]
-    ]
+    assert [e.image for e in first] == [e.image for e in rows[:20]]
     assert all(e.captions[0].text for e in rows if e.error is None)
     assert {e.error.failure for e in rows if e.error} <= {"duplicate"}
+
+
+def addressed(made: Shards) -> list[Entry]:
+    """The rows of a table of addresses, without fetching."""
+    assert isinstance(made.source, Urls)
+    return [entry for shard in plan(made) for entry in made.source._entries(shard.args)]
