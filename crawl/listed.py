@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from pydantic import Field
+
+from crawl.counts import Counts
 from crawl.entries import Entry
 from crawl.files import ImageFiles
 from crawl.source import UNREAD, Chunk, Row, RowError, Source
-from pipeline.stage import Params
+from pipeline.stage import Params, unkeyed
 from store.errors import DataError
 
 P = TypeVar("P", bound=Params)
+Q = TypeVar("Q", bound="IndexedParams")
+DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""Name of a data set: the first part of every key."""
 
 
 class Listed(Source[P]):
@@ -112,8 +119,29 @@ class Listed(Source[P]):
             )
 
 
-class Indexed(Listed[P]):
+class IndexedParams(Params):
+    """What published sets of images have in common; each gives `name` a default of its own."""
+
+    images: tuple[Path, ...] = unkeyed(())
+    """Folders, zips or tars of the images, searched in turn; without any, samples are text alone."""
+    name: DatasetName
+    """Name of the data set: the first part of every key."""
+    counts: Counts = unkeyed(True)
+    """Assert what the data set's paper states, or the numbers given here."""
+
+
+class Indexed(Listed[Q]):
     """A listed source that knows its rows by number, so that none is made in vain."""
+
+    @property
+    def dataset(self) -> str:
+        """As named in stages.yaml."""
+        return self.params.name
+
+    @cached_property
+    def files(self) -> ImageFiles | None:
+        """Where the images are."""
+        return ImageFiles(*self.params.images) if self.params.images else None
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -19,16 +19,13 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from crawl.captions import CaptionList
 from crawl.counts import Counts, require_counts
 from crawl.entries import Entry
-from crawl.files import ImageFiles
 from crawl.lines import read_lines
-from crawl.listed import Indexed
+from crawl.listed import DatasetName, Indexed, IndexedParams
 from crawl.source import RowError
-from pipeline.stage import Params, unkeyed
+from pipeline.stage import unkeyed
 from store.errors import DataError
 
 STATED = {
@@ -43,17 +40,15 @@ _TOKEN = re.compile(r"(?P<image>[^\t#]+)#(?P<number>\d+)\t(?P<text>.*)")
 _BARS = re.compile(r"(?P<image>[^|]+)\|\s*(?P<number>\d+)\s*(?:\||\s)\s*(?P<text>.*)")
 
 
-class FlickrParams(Params):
+class FlickrParams(IndexedParams):
     """Where captions and images are."""
 
     captions: Path = unkeyed()
     """`results_20130124.token`, `results.csv`, `Flickr8k.token.txt` or `captions.txt`."""
-    images: tuple[Path, ...] = unkeyed(())
-    """Folders, zips or tars of the images, searched in turn; without any, samples are text alone."""
     edition: Literal["flickr30k", "flickr8k"] = "flickr30k"
     """Whose numbers are asserted."""
-    name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$")
-    """Name of the data set, the first part of every key; by default the edition's."""
+    name: Literal[""] | DatasetName = ""
+    """Name of the data set, the first part of every key; by default the edition\'s."""
     split: str = ""
     """Noted in every sample."""
     lang: str = "en"
@@ -77,11 +72,6 @@ class Flickr(Indexed[FlickrParams]):
     def split(self) -> str:
         """As named in stages.yaml."""
         return self.params.split
-
-    @cached_property
-    def files(self) -> ImageFiles | None:
-        """Where the images are."""
-        return ImageFiles(*self.params.images) if self.params.images else None
 
     def require(self) -> None:
         """All images and captions are there."""

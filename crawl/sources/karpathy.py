@@ -14,15 +14,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from crawl.captions import CaptionList
 from crawl.counts import Counts, require_counts
 from crawl.entries import Entry
-from crawl.files import ImageFiles
 from crawl.lines import read_json
-from crawl.listed import Indexed
-from pipeline.stage import Params, unkeyed
+from crawl.listed import DatasetName, Indexed, IndexedParams
+from pipeline.stage import unkeyed
 from store.errors import ConfigError, DataError, did_you_mean
 
 STATED = {
@@ -33,15 +30,12 @@ STATED = {
 """Images of each split: Karpathy and Fei-Fei 2015."""
 
 
-class KarpathyParams(Params):
+class KarpathyParams(IndexedParams):
     """Which file, which splits, and where the images are."""
 
     annotations: Path = unkeyed()
     """`dataset_coco.json`, `dataset_flickr30k.json` or `dataset_flickr8k.json`."""
-    images: tuple[Path, ...] = unkeyed(())
-    """Folders, zips or tars of the images, searched in turn; without any, samples are text alone."""
-    name: str = Field("coco", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the data set: the first part of every key."""
+    name: DatasetName = "coco"
     splits: tuple[str, ...] = ()
     """Of train, restval, val and test; by default all."""
     lang: str = "en"
@@ -55,16 +49,6 @@ class Karpathy(Indexed[KarpathyParams]):
 
     Params = KarpathyParams
     version: ClassVar[int] = 1
-
-    @property
-    def dataset(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.name
-
-    @cached_property
-    def files(self) -> ImageFiles | None:
-        """Where the images are."""
-        return ImageFiles(*self.params.images) if self.params.images else None
 
     def require(self) -> None:
         """The splits have the images that the paper states."""

@@ -20,27 +20,23 @@ from pydantic import Field
 from crawl.captions import CaptionList
 from crawl.counts import Counts, require_counts
 from crawl.entries import Entry
-from crawl.files import ImageFiles
 from crawl.lines import read_json
-from crawl.listed import Indexed
+from crawl.listed import DatasetName, Indexed, IndexedParams
 from crawl.source import RowError
-from pipeline.stage import Params, unkeyed
+from pipeline.stage import unkeyed
 from store.errors import ConfigError, DataError
 
 
-class MlaParams(Params):
+class MlaParams(IndexedParams):
     """Where captions, names and images are."""
 
     captions: dict[str, Path] = Field(min_length=1, json_schema_extra={"keyed": False})
     """Language -> its JSON; the first is the original of translations."""
     names: Path | None = unkeyed(None)
     """JSON list or `.npy` of the images to take, in this order."""
-    images: tuple[Path, ...] = unkeyed(())
-    """Folders, zips or tars of the images, searched in turn; without any, samples are text alone."""
     translations: bool = False
     """Whether captions of equal number say the same."""
-    name: str = Field("mla", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the data set: the first part of every key."""
+    name: DatasetName = "mla"
     split: str = ""
     """`train`, `val` or `test`, noted in every sample."""
     counts: Counts = unkeyed(False)
@@ -54,19 +50,9 @@ class Mla(Indexed[MlaParams]):
     version: ClassVar[int] = 1
 
     @property
-    def dataset(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.name
-
-    @property
     def split(self) -> str:
         """As named in stages.yaml."""
         return self.params.split
-
-    @cached_property
-    def files(self) -> ImageFiles | None:
-        """Where the images are."""
-        return ImageFiles(*self.params.images) if self.params.images else None
 
     def require(self) -> None:
         """As many images as `counts` says, with captions in every language."""

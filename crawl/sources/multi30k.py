@@ -15,15 +15,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from crawl.captions import CaptionList
 from crawl.counts import Counts, require_counts
 from crawl.entries import Entry
-from crawl.files import ImageFiles
 from crawl.lines import read_lines
-from crawl.listed import Indexed
-from pipeline.stage import Params, unkeyed
+from crawl.listed import DatasetName, Indexed, IndexedParams
+from pipeline.stage import unkeyed
 from store.errors import ConfigError, DataError, did_you_mean
 
 STATED = {
@@ -40,15 +37,12 @@ _OLDER = ("train", "val", "test_2016_flickr")
 _NUMBERS = range(1, 6)
 
 
-class Multi30kParams(Params):
+class Multi30kParams(IndexedParams):
     """Where the texts and images are, and which of them are taken."""
 
     texts: Path = unkeyed()
     """Folder with `task1`, `task2` and `image_splits`, files plain or gzipped."""
-    images: tuple[Path, ...] = unkeyed(())
-    """Folders, zips or tars of the images, searched in turn; without any, samples are text alone."""
-    name: str = Field("multi30k", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the data set: the first part of every key."""
+    name: DatasetName = "multi30k"
     splits: tuple[str, ...] = _OLDER
     """Of train, val, test_2016_flickr, test_2017_flickr, test_2017_mscoco, test_2018_flickr."""
     tasks: tuple[Literal[1, 2], ...] = (1,)
@@ -70,16 +64,6 @@ class Multi30k(Indexed[Multi30kParams]):
         for split in params.splits:
             if split not in STATED:
                 raise ConfigError(f"Multi30k has no split '{split}'", did_you_mean(split, STATED))
-
-    @property
-    def dataset(self) -> str:
-        """`multi30k` unless named otherwise."""
-        return self.params.name
-
-    @cached_property
-    def files(self) -> ImageFiles | None:
-        """Where the images are."""
-        return ImageFiles(*self.params.images) if self.params.images else None
 
     def require(self) -> None:
         """Every file of a split has as many lines as the papers state, and none is missing."""

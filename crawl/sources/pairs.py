@@ -14,30 +14,24 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from crawl.captions import CaptionList
 from crawl.counts import Counts, require_counts
 from crawl.entries import Entry
-from crawl.files import ImageFiles
 from crawl.lines import read_json
-from crawl.listed import Indexed
+from crawl.listed import DatasetName, Indexed, IndexedParams
 from crawl.source import RowError
-from pipeline.stage import Params, unkeyed
+from pipeline.stage import unkeyed
 from store.errors import ConfigError, DataError
 
 
-class PairsParams(Params):
+class PairsParams(IndexedParams):
     """Where pairs and images are."""
 
     pairs: Path = unkeyed()
     """The JSON file; it is held in memory."""
-    images: tuple[Path, ...] = unkeyed(())
-    """Folders, zips or tars of the images, searched in turn; without any, samples are text alone."""
     prefix: str = ""
     """What the images' paths begin with and `images` stands for."""
-    name: str = Field("pairs", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the data set: the first part of every key."""
+    name: DatasetName = "pairs"
     split: str = ""
     """`train`, `val` or `test`, noted in every sample."""
     lang: str = "en"
@@ -59,19 +53,9 @@ class Pairs(Indexed[PairsParams]):
     version: ClassVar[int] = 1
 
     @property
-    def dataset(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.name
-
-    @property
     def split(self) -> str:
         """As named in stages.yaml."""
         return self.params.split
-
-    @cached_property
-    def files(self) -> ImageFiles | None:
-        """Where the images are."""
-        return ImageFiles(*self.params.images) if self.params.images else None
 
     def require(self) -> None:
         """The paths are below `prefix`, and as many as `counts` says."""

@@ -13,34 +13,28 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from pydantic import Field
-
 from crawl.captions import CaptionList
 from crawl.counts import Counts, require_counts
 from crawl.entries import Entry
-from crawl.files import ImageFiles
-from crawl.listed import Indexed
+from crawl.listed import DatasetName, Indexed, IndexedParams
 from crawl.tables import read_table
-from pipeline.stage import Params, unkeyed
+from pipeline.stage import unkeyed
 from store.errors import ConfigError, DataError, did_you_mean
 
 STATED = 2_000
 """Images, and lines in each language: Bugliarello et al. 2022."""
 
 
-class XFlickrCoParams(Params):
+class XFlickrCoParams(IndexedParams):
     """Where texts and images are."""
 
     texts: Path = unkeyed()
     """Folder of `<lang>/<file>`."""
     file: str = "test.jsonl"
     """Which file of each language, as for the few-shot training sets."""
-    images: tuple[Path, ...] = unkeyed(())
-    """Folders, zips or tars of both sets of images, searched in turn; without any, samples are text alone."""
     langs: tuple[str, ...] = ()
     """Of de, en, es, id, ja, ru, tr, zh; by default all that are there."""
-    name: str = Field("xflickrco", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the data set: the first part of every key."""
+    name: DatasetName = "xflickrco"
     split: str = "test"
     """Noted in every sample."""
     counts: Counts = unkeyed(True)
@@ -54,19 +48,9 @@ class XFlickrCo(Indexed[XFlickrCoParams]):
     version: ClassVar[int] = 1
 
     @property
-    def dataset(self) -> str:
-        """`xflickrco` unless named otherwise."""
-        return self.params.name
-
-    @property
     def split(self) -> str:
         """As named in stages.yaml."""
         return self.params.split
-
-    @cached_property
-    def files(self) -> ImageFiles | None:
-        """Where the images are."""
-        return ImageFiles(*self.params.images) if self.params.images else None
 
     def require(self) -> None:
         """Every language has all images."""

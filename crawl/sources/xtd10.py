@@ -13,16 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from crawl.captions import CaptionList
 from crawl.counts import Counts, require_counts
 from crawl.entries import Entry
-from crawl.files import ImageFiles
 from crawl.lines import read_lines
-from crawl.listed import Indexed
+from crawl.listed import DatasetName, Indexed, IndexedParams
 from crawl.source import RowError
-from pipeline.stage import Params, unkeyed
+from pipeline.stage import unkeyed
 from store.errors import ConfigError, DataError, did_you_mean
 
 STATED = 1_000
@@ -31,15 +28,12 @@ _PREFIX = "test_1kcaptions_"
 _TAGS = {"jp": "ja", "cn": "zh"}
 
 
-class Xtd10Params(Params):
+class Xtd10Params(IndexedParams):
     """Where texts and images are."""
 
     texts: Path = unkeyed()
     """Folder of `test_image_names.txt` and `test_1kcaptions_<lang>.txt`."""
-    images: tuple[Path, ...] = unkeyed(())
-    """Folders, zips or tars of COCO's images, searched in turn; without any, samples are text alone."""
-    name: str = Field("xtd10", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the data set: the first part of every key."""
+    name: DatasetName = "xtd10"
     langs: tuple[str, ...] = ()
     """By default all that are there."""
     only: Literal["", "train2014", "val2014"] = ""
@@ -55,19 +49,9 @@ class Xtd10(Indexed[Xtd10Params]):
     version: ClassVar[int] = 1
 
     @property
-    def dataset(self) -> str:
-        """`xtd10` unless named otherwise."""
-        return self.params.name
-
-    @property
     def split(self) -> str:
         """XTD10 is a test set."""
         return "test"
-
-    @cached_property
-    def files(self) -> ImageFiles | None:
-        """Where the images are."""
-        return ImageFiles(*self.params.images) if self.params.images else None
 
     def require(self) -> None:
         """All files have 1,000 lines."""
