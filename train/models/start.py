@@ -1,4 +1,4 @@
-"""A pre-trained model as the start of another: its sizes, its words, its parameters."""
+"""A trained model as the start of another: its sizes, its words, its parameters."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from train.models.heads import TRUNK
 from train.models.mvptr import Mvptr
 from train.models.weights import load_matching
 from train.vocabulary import Vocabulary
+
+TUNED = "trunk."
+"""Before the names of the stacks' parameters in a fine-tuned model, which can be a start as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class Start:
         )
         if filled:
             file = self.folder / f"{self.name}.safetensors"
-            match = load_matching(trunk, load_file(file))
+            tensors = {name.removeprefix(TUNED): tensor for name, tensor in load_file(file).items()}
+            match = load_matching(trunk, tensors)
             if not match.complete:
                 raise CorruptError(f"{file}: {'; '.join(match.lines()[:3])}", "run its stage again")
         return trunk

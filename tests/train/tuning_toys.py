@@ -1,0 +1,76 @@
+"""The toy world with questions, statements and expressions, and a pre-trained model of random parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from toys import COLOURS, TINY, regions, scene
+
+from store.shards import ShardWriter, read_metadata
+from train.inputs import open_inputs
+from train.job import Job
+from train.outputs import write_parameters
+from train.recipe import load_recipe
+from train.tasks.pretraining import Pretraining
+
+TUNING: dict[str, Any] = {
+    "data.batch": 8,
+    "data.held_out": 0.2,
+    "optimiser.lr": 3.0e-3,
+    "schedule.warmup": 3,
+    "run.steps": 6,
+    "run.checkpoint_every": 3,
+    "run.check_every": 3,
+    "run.validate_every": 6,
+}
+"""Overrides of the recipes for tests."""
+
+
+def truth(number: int) -> dict[str, Any]:
+    """Colours of things, whether they are there, and which box is theirs."""
+    pairs, seen = scene(number), regions(number, scene(number))
+    objects = [
+        {"box": box, "name": thing, "attributes": [colour]}
+        for (colour, thing), box in zip(pairs, seen.boxes.tolist(), strict=True)
+    ]
+    colour, thing = pairs[0]
+    absent = next((c for c in COLOURS if (c, thing) not in pairs), "red")
+    return {
+        "objects": objects,
+        "questions": [
+            {"question": f"what is the {thing}", "answer": colour, "lang": "en", "type": "colour"},
+            {"question": f"is there a {colour} {thing}", "answer": "yes", "lang": "en", "type": "exists"},
+            {"question": f"is there a {absent} {thing}", "answer": "no", "lang": "en", "type": "exists"},
+        ],
+        "entailments": [
+            {"text": f"a {colour} {thing}", "label": "entailment"},
+            {"text": f"a {absent} {thing}", "label": "contradiction"},
+        ],
+        "expressions": [{"text": f"the {colour} {thing}", "object": 0}],
+    }
+
+
+def add_truth(world: Path, target: Path) -> Path:
+    """Write the world's samples again, with truth, as `00000.parquet` in `target`."""
+    target.mkdir(parents=True, exist_ok=True)
+    samples = list(read_metadata(world / "00000.parquet"))
+    with ShardWriter(target / "00000.tar", target / "00000.parquet") as writer:
+        for number, sample in enumerate(samples):
+            writer.write(replace(sample, truth=truth(number)))
+    return target / "00000.parquet"
+
+
+def pretrained(world: Path, folder: Path, job: Job) -> Path:
+    """Write a model of random parameters, as `Pretrain` would."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = load_recipe("mvptr-tiny", TINY)
+    task = Pretraining(recipe, open_inputs(job, recipe), ())
+    torch.manual_seed(0)
+    tokenizer = world / "tokenizer" / "tokenizer.json"
+    write_parameters(
+        folder / "model", recipe, task.about(), task.build_model().state_dict(), tokenizer, ranks=1
+    )
+    return folder
