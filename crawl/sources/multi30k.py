@@ -64,6 +64,9 @@ class Multi30k(Indexed[Multi30kParams]):
         for split in params.splits:
             if split not in STATED:
                 raise ConfigError(f"Multi30k has no split '{split}'", did_you_mean(split, STATED))
+        for lang in params.langs:
+            if lang not in LANGS:
+                raise ConfigError(f"Multi30k has no texts in '{lang}'", f"it has {', '.join(LANGS)}")
 
     def require(self) -> None:
         """Every file of a split has as many lines as the papers state, and none is missing."""

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 import yaml
 
+from crawl.files import ImageFiles
+from crawl.source import RowError
 from crawl.sources.multi30k import STATED, Multi30k
+from store.atomic import sha256_file
 from store.errors import ConfigError, CorruptError, DataError
 from store.records import Sample
 from store.shards import read_metadata
@@ -105,6 +108,8 @@ def test_multi30k_says_what_is_missing(tmp_path: Path) -> None:
         plan(stage({**block, "splits": ["train"], "counts": False}))
     with pytest.raises(ConfigError, match=r"no split 'vall'"):
         stage({**block, "splits": ["vall"]})
+    with pytest.raises(ConfigError, match="no texts in 'es'"):
+        stage({**block, "langs": ["en", "es"]})
 
 
 def test_multi30k_has_cocos_ids_of_cocos_images(tmp_path: Path) -> None:
@@ -129,7 +134,6 @@ def reduced(made: Any, folder: Path) -> Any:
     from types import SimpleNamespace
 
     from pipeline.stage import Inputs, Output, Shard
-    from store.atomic import sha256_file
 
     run(made, folder)
     records = [SimpleNamespace(name=shard.name) for shard in plan(made)]
@@ -306,6 +310,45 @@ def test_pickled_names_are_refused(tmp_path: Path) -> None:
     block = {"source": MLA, "captions": {"en": str(tmp_path / "en.json")}}
     with pytest.raises(DataError, match="no plain NumPy array"):
         plan(stage({**block, "names": tmp_path / "names.npy"}))
+
+
+def test_images_in_several_places(tmp_path: Path) -> None:
+    photos(tmp_path / "one", "a.jpg")
+    photos(tmp_path / "two", "0.jpg", "a.jpg", "b.jpg")
+    photos(tmp_path / "three/deep", "0.jpg", "1.jpg", "c.jpg")
+    with tarfile.open(tmp_path / "three.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.add(tmp_path / "three", "three")
+    files = ImageFiles(tmp_path / "one", tmp_path / "two", tmp_path / "three.tar")
+    first, second = (tmp_path / "one/a.jpg").read_bytes(), (tmp_path / "two/a.jpg").read_bytes()
+    assert files.read("a.jpg") == first != second
+    assert files.read("b.jpg") == (tmp_path / "two/b.jpg").read_bytes()
+    assert files.read("any/c.jpg") == (tmp_path / "three/deep/c.jpg").read_bytes()
+    gone = files.read("d.jpg")
+    assert isinstance(gone, RowError)
+    assert gone.failure == "missing"
+    assert files.find("d.jpg", "../a.jpg", "c.jpg") == "c.jpg"
+    assert files.find("d.jpg", "e.jpg") == "d.jpg"
+    digests = [files.digest(["a.jpg", "b.jpg", "c.jpg"], sha256_file)]
+    for changed in ("two/b.jpg", "three.tar", "one/a.jpg"):
+        path = tmp_path / changed
+        path.write_bytes(path.read_bytes() + b"\0")
+        again = ImageFiles(tmp_path / "one", tmp_path / "two", tmp_path / "three.tar")
+        digests.append(again.digest(["a.jpg", "b.jpg", "c.jpg"], sha256_file))
+    assert len(set(digests)) == 4
+
+
+def test_tars_that_cannot_be_read_in_place(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(b"")
+    with pytest.raises(ConfigError, match="compressed tar"):
+        ImageFiles(tmp_path / "a.tar.gz")
+    with pytest.raises(ConfigError, match="no such tar"):
+        ImageFiles(tmp_path / "b.tar")
+    path = webdataset(tmp_path / "c.tar", {"a.jpg": picture(), "b.jpg": picture()})
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 512):  # wherever it was cut
+        path.write_bytes(whole[:size])
+        with pytest.raises(ConfigError, match="cut short"):
+            ImageFiles(path).read("a.jpg")
 
 
 def webdataset(path: Path, members: Mapping[str, bytes]) -> Path:
