@@ -23,10 +23,16 @@ def require_counts(
 
     Raises:
         DataError: something is missing or too much; names every difference.
-        ConfigError: `counts` names what is not counted.
+        ConfigError: `counts` names what is not counted, or is true where nothing is stated.
     """
     if counts is False:
         return
+    if counts is True and not stated:
+        what = ", ".join(f"{name}: {number}" for name, number in found.items())
+        raise ConfigError(
+            f"counts: no numbers were published of such a data set as '{dataset}'",
+            f"state yours, `counts: {{{what}}}`, or say `counts: false`",
+        )
     wanted = stated if counts is True else counts
     for name in () if counts is True else wanted:
         if name not in found:

@@ -143,7 +143,8 @@ class Coco(Source[CocoParams]):
         found["instances"] = sum(record["instances"] for record in self._records)
         lacking = [("captions", self.params.captions), ("instances", self.params.instances)]
         stated = {k: v for k, v in stated.items() if (k, None) not in lacking}
-        require_counts(self.dataset, found, stated, self.params.counts)
+        if stated or self.params.counts is not True:
+            require_counts(self.dataset, found, stated, self.params.counts)
 
     @cached_property
     def _records(self) -> list[dict[str, Any]]:

@@ -59,8 +59,6 @@ class Pairs(Indexed[PairsParams]):
 
     def require(self) -> None:
         """The paths are below `prefix`, and as many as `counts` says."""
-        if self.params.counts is True:
-            raise ConfigError("counts: a list of pairs has no paper", "counts: {pairs: 591753}")
         found = {"pairs": len(self._pairs), "images": len(self._images)}
         require_counts(self.dataset, found, {}, self.params.counts)
         absolute = next((path for path in self._images if path.startswith("/")), None)
