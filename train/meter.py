@@ -71,12 +71,11 @@ class Meter:
             yield
         self.operations = counter.get_total_flops() / max(tokens, 1)
 
-    def read(self, *, steps: int, left: int, samples: int, tokens: float, waited: float) -> dict[str, float]:
+    def read(self, *, samples: int, tokens: float, waited: float) -> dict[str, float]:
         """Figures of the steps since the last call.
 
         Args:
-            steps, samples, tokens: done since then, over all ranks.
-            left: steps to go.
+            samples, tokens: done since then, over all ranks.
             waited: seconds that this rank has waited for data since the start.
         """
         now = time.perf_counter()
@@ -86,7 +85,6 @@ class Meter:
             "tokens_per_second": tokens / spent,
             "data_wait": (waited - self._waited) / spent,
             "memory_gb": memory() / 1e9,
-            "seconds_left": left * spent / max(steps, 1),
         }
         if self.limit is not None and self.operations:
             figures["mfu"] = self.operations * tokens / spent / self.limit

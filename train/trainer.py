@@ -269,8 +269,6 @@ class Loop:
         taken = [row for row in self.record.rows[first:done] if row]
         samples = (done - first) * sum(stream.batch for stream in self.task.streams)
         figures = self._meter.read(
-            steps=done - first,
-            left=self.last - done,
             samples=samples,
             tokens=tokens,
             waited=self.loader.waited,

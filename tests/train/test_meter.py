@@ -36,12 +36,11 @@ def test_figures_are_rates_since_the_last_look(monkeypatch: pytest.MonkeyPatch) 
         torch.ones(4, 8) @ weight
     assert seen.operations == counted
     now[0] = 102.0
-    found = seen.read(steps=4, left=6, samples=32, tokens=1000, waited=0.5)
+    found = seen.read(samples=32, tokens=1000, waited=0.5)
     assert found["samples_per_second"] == 16
     assert found["tokens_per_second"] == 500
     assert found["data_wait"] == 0.25
-    assert found["seconds_left"] == 3
     assert found["mfu"] == pytest.approx(counted * 500 / 1e6)
     now[0] = 103.0
-    assert seen.read(steps=1, left=0, samples=8, tokens=0, waited=0.5)["data_wait"] == 0
-    assert "mfu" not in Meter().read(steps=1, left=0, samples=8, tokens=5, waited=0.0)
+    assert seen.read(samples=8, tokens=0, waited=0.5)["data_wait"] == 0
+    assert "mfu" not in Meter().read(samples=8, tokens=5, waited=0.0)

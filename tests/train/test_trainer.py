@@ -59,7 +59,7 @@ def test_a_signal_stops_it_and_the_rest_comes_out_as_if_it_had_not(world: Path, 
     assert run(cut)["done"][0]["steps"] == 6
     assert files(cut) == files(whole)
     assert [figures["done"] for figures in seen["progress"]] == [2, 3, 4, 6, 8]
-    assert {"loss", "tokens_per_second", "memory_gb", "data_wait", "seconds_left"} <= set(seen["progress"][0])
+    assert {"loss", "tokens_per_second", "memory_gb", "data_wait"} <= set(seen["progress"][0])
     assert "learning rate" in seen["settings"][0]
     rows = read_table(Path(f"{whole.output}.validation.parquet"))
     assert [row["step"] for row in rows if row["figure"] == "recall"] == [4, 8]
