@@ -19,8 +19,9 @@ class Tuning(Block):
 class AnswerSettings(Tuning):
     """Visual question answering."""
 
-    head: Literal["words", "linear", "mlp"] = "words"
-    """`words`: a head in the form of masked words on [CLS], as in MVPTR; the others read the pooled state."""
+    head: Literal["words", "attended", "linear", "mlp"] = "words"
+    """`words`: a head in the form of masked words on [CLS], as in MVPTR; `attended`: which also looks at
+    regions and counts them; the others read the pooled state."""
     minimum: PositiveInt = 1
     """An answer counts as one when it occurs so often in training."""
     cut: int | None = Field(default=None, ge=0)
@@ -30,7 +31,7 @@ class AnswerSettings(Tuning):
 class EntailmentSettings(Tuning):
     """Visual entailment."""
 
-    head: Literal["words", "linear", "mlp"] = "linear"
+    head: Literal["words", "attended", "linear", "mlp"] = "linear"
     """As for answers."""
 
 
