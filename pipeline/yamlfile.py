@@ -48,7 +48,7 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path.name}: byte {error.start} is not UTF-8", "save it as UTF-8") from error
-    loader = yaml.SafeLoader(text)
+    loader = yaml.CSafeLoader(text)  # five times as fast, which `babelscene status` would feel
     lines: dict[KeyPath, int] = {}
     try:
         node = loader.get_single_node()
@@ -62,7 +62,7 @@ def read_yaml(path: Path) -> YamlFile:
 
 
 def _build(
-    loader: yaml.SafeLoader, node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], name: str
+    loader: yaml.CSafeLoader, node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], name: str
 ) -> Any:
     lines.setdefault(at, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):

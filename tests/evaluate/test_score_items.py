@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import toys
 
 from evaluate.answers import ScoreAnswers
 from evaluate.entailment import ScoreEntailment
@@ -11,6 +10,7 @@ from evaluate.referring import ScoreReferring
 from evaluate.results import read_metrics
 from store.errors import DataError
 from store.tables import read_table
+from tests.evaluate import toys
 
 TRUTH = {
     "objects": [{"box": [0, 0, 10, 10], "name": "ball"}, {"box": [30, 30, 40, 40], "name": "cube"}],

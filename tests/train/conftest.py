@@ -3,7 +3,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toys import make_world
+
+from tests.train.toys import make_world
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toys import DIMENSION, make_job, phrases, regions, scene
 
 from store.errors import CorruptError, DataError
 from store.tables import read_table
+from tests.train.toys import DIMENSION, make_job, phrases, regions, scene
 from train.job import Job
 from train.models.api import Model, load_model
 
@@ -47,7 +47,7 @@ def model(trained: Job) -> Model:
 
 
 def texts_of(lang: str) -> list[str]:
-    from toys import captions
+    from tests.train.toys import captions
 
     return [next(c.text for c in captions("t/0", scene(n)) if c.lang == lang) for n in HELD_OUT]
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toys import COLOURS, DIMENSION, THINGS, make_job, make_world
 
 from store.errors import DataError
 from store.features import StoreWriter
+from tests.train.toys import COLOURS, DIMENSION, THINGS, make_job, make_world
 from train.batch import IGNORE
 from train.captions import Captions, same_images
 from train.collate import collate

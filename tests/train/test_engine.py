@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from toys import make_job
 
+from tests.train.toys import make_job
 from train.config import Recipe
 from train.draws import seed64
 from train.engine import Engine, parameter_groups

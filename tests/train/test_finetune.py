@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pipeline_toys import artifact_of, inputs_of
-from toys import make_job, regions, scene
-from tuning_toys import TUNING, add_truth, pretrained, truth
 
 from pipeline.stage import Inputs, Output
 from store.errors import ConfigError, CorruptError, DataError
 from store.features import open_store
+from tests.train.pipeline_toys import artifact_of, inputs_of
+from tests.train.toys import make_job, regions, scene
+from tests.train.tuning_toys import TUNING, add_truth, pretrained, truth
 from train.config import Recipe
 from train.finetune import FineTune
 from train.job import Job

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline_toys import artifact_of, inputs_of
-from toys import TINY, make_world
 
 from pipeline.stage import Inputs, Output
 from store.atomic import sha256_file
 from store.errors import ConfigError
+from tests.train.pipeline_toys import artifact_of, inputs_of
+from tests.train.toys import TINY, make_world
 from train.pretrain import Pretrain, PretrainParams
 
 

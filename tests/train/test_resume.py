@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toys import make_job
 
 from store.errors import DataError, UserError
+from tests.train.toys import make_job
 from train import checkpoint
 from train.config import Recipe
 from train.job import Job

@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from pipeline_toys import inputs_of
-from toys import captions, make_world, scene
 
 from pipeline.stage import Output, Shard
 from store.errors import UserError
+from tests.train.pipeline_toys import inputs_of
+from tests.train.toys import captions, make_world, scene
 from train.tokenizer import SPECIAL, TokenizerParams, TrainTokenizer, train
 
 TEXTS = [caption.text for number in range(40) for caption in captions("t/0", scene(number))]

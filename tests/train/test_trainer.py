@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from toys import make_job
 
 from store.errors import DataError, UserError
 from store.tables import read_table
+from tests.train.toys import make_job
 from train import checkpoint
 from train.job import Job
 from train.tasks import pretraining

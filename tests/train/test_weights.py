@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from toys import captions, make_job, phrases, regions, scene
 
 from store.concepts import write_id2phrase
 from store.errors import CorruptError, DataError, UserError
 from store.foreign import read_foreign
+from tests.train.toys import captions, make_job, phrases, regions, scene
 from train.config import Recipe
 from train.inputs import open_inputs
 from train.models import published

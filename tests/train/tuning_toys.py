@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from toys import COLOURS, TINY, regions, scene
 
 from store.shards import ShardWriter, read_metadata
+from tests.train.toys import COLOURS, TINY, regions, scene
 from train.inputs import open_inputs
 from train.job import Job
 from train.outputs import write_parameters
