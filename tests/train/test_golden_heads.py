@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_golden_mvptr import GOLDEN, Case, build, read
 from torch import Tensor, nn
 
+from tests.train.test_golden_mvptr import GOLDEN, Case, build, read
 from train.models.heads import TRUNK, Classified, PairBatch, Referred
 from train.models.mvptr import Mvptr
 from train.models.mvptr_keys import our_name
