@@ -30,6 +30,7 @@ setup:  ## make .venv and install the locked packages; every other verb does it 
 	  $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock; \
 	  $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation \
 	    --config-settings editable_mode=compat --editable .; \
+	  $(BIN)/python -m compileall -q store pipeline crawl extract parse train evaluate; \
 	  echo "$$digest" > $(STAMP); \
 	fi
 
