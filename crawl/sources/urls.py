@@ -113,8 +113,6 @@ class Urls(Source[UrlsParams]):
         return self._crawler.client.pace.note()
 
     def _rows(self, args: Mapping[str, Any], ids: Collection[str] | None) -> Iterator[Row]:
-        from crawl.fetch.failures import FetchError
-
         entries = list(self._entries(args))
         wanted = [
             entry.image for entry in entries if entry.error is None and (ids is None or entry.id in ids)
@@ -128,8 +126,6 @@ class Urls(Source[UrlsParams]):
                 image = UNREAD
             else:
                 image = next(fetched)
-                if isinstance(image, FetchError):
-                    image = RowError(image.failure, image.detail)
             yield Row(
                 id=entry.id,
                 image=image,
