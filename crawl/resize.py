@@ -48,14 +48,15 @@ def resized(data: bytes, how: Resize) -> tuple[bytes, Picture]:
 
     try:
         with Image.open(io.BytesIO(data)) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _TRANSPOSED
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             size = scaled(image.size, how)
             image.draft("RGB", size)
-            picture = _opaque(ImageOps.exif_transpose(image))
+            image.load()
+            picture = _opaque(image if orientation == 1 else ImageOps.exif_transpose(image))
     except Exception as error:
         # Decoders raise nearly anything on crafted bytes; whatever it is, this image does not decode.
         raise DecodeError(f"{type(error).__name__}: {error}") from error
-    size = size[::-1] if turned else size
+    size = size[::-1] if orientation in _TRANSPOSED else size
     if picture.size != size:
         smaller = size[0] < picture.width
         picture = picture.resize(size, Image.Resampling.HAMMING if smaller else Image.Resampling.LANCZOS)
@@ -80,6 +81,8 @@ def scaled(size: Size, how: Resize) -> Size:
 def _opaque(image: Image.Image) -> Image.Image:
     from PIL import Image
 
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
     if image.mode.startswith("I"):  # 16 bits a pixel: scaled to 8, which convert() would cut off
         image = image.point(lambda value: value / 257).convert("L")
     if "A" in image.getbands() or "transparency" in image.info:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from store.shards import ShardWriter
 
 T = TypeVar("T")
-Pictured: TypeAlias = "Future[tuple[bytes, Picture]]"
-"""An image on its way to be decoded: the bytes to store, and their measures; or the error in them."""
+Pictured: TypeAlias = "Future[tuple[bytes, Picture, str]]"
+"""An image on its way to be decoded: the bytes to store, their measures and sha256; or the error in them."""
 
 SIDES = (64, 128, 224, 320, 480, 640, 800, 1024, 1600, 2400)
 WORDS = (3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 60)
@@ -183,6 +183,7 @@ class Shards(Stage[ShardsParams]):
         """
         from crawl.decode import ImageError, Picture
 
+        sha256 = ""
         if isinstance(row.image, RowError) and row.image is not UNREAD:
             raise row.image
         if not row.id.strip() or not is_utf8(row.id):
@@ -191,6 +192,7 @@ class Shards(Stage[ShardsParams]):
             old = earlier.sample(key)
             data = old.image
             seen = Picture(extension=old.extension, width=old.width, height=old.height)
+            sha256 = old.sha256
         elif row.image is None:
             data, seen = None, Picture(extension="", width=0, height=0)
         elif isinstance(row.image, Exception):
@@ -203,7 +205,7 @@ class Shards(Stage[ShardsParams]):
         if picture is not None:
             try:
                 with tally.clock("decode"):
-                    data, seen = picture.result()
+                    data, seen, sha256 = picture.result()
             except ImageError as error:
                 raise RowError(error.failure, str(error)) from error
         sample = Sample(
@@ -212,7 +214,7 @@ class Shards(Stage[ShardsParams]):
             image=data,
             extension=seen.extension,
             url=row.url,
-            sha256="" if data is None else hashlib.sha256(data).hexdigest(),
+            sha256=sha256,
             width=seen.width,
             height=seen.height,
             split=row.split,
@@ -222,8 +224,8 @@ class Shards(Stage[ShardsParams]):
         )
         return sample, dropped
 
-    def _picture(self, data: bytes) -> tuple[bytes, Picture]:
-        """The image that is stored, and its measures.
+    def _picture(self, data: bytes) -> tuple[bytes, Picture, str]:
+        """The image that is stored, its measures, and its sha256.
 
         Raises:
             ImageError: it does not decode, or breaks the limits.
@@ -232,11 +234,11 @@ class Shards(Stage[ShardsParams]):
 
         how, params = self.params.resize, self.params
         picture = verify(data, max_pixels=params.max_pixels, min_side=params.min_side, decode=how is None)
-        if how is None:
-            return data, picture
-        from crawl.resize import resized
+        if how is not None:
+            from crawl.resize import resized
 
-        return resized(data, how)
+            data, picture = resized(data, how)
+        return data, picture, hashlib.sha256(data).hexdigest()
 
 
 class Tally:

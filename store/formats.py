@@ -32,15 +32,21 @@ def check(path: Path, *, deep: bool) -> None:
 
 
 def _tar(path: Path, deep: bool) -> None:
+    from store import tar
     from store.shards import ShardReader, read_shard
 
     table = path.with_suffix(".parquet")
-    promised = iter(ShardReader(path).keys()) if table.exists() else None
-    for sample in read_shard(path, verify=deep):
+    reader = ShardReader(path) if table.exists() else None
+    if not deep:
+        found = [(offset, size) for _, offset, size in tar.index(path)]
+        if reader is not None and found != list(reader.ranges()):
+            raise CorruptError(f"{path} and {table.name} do not belong together")
+        return
+    promised = None if reader is None else iter(reader.keys())
+    for sample in read_shard(path, verify=True):
         if promised is not None and next(promised, None) != sample.key:
             raise CorruptError(f"{path}: '{sample.key}' is not what {table.name} has at this place")
-        if deep:
-            _picture(path, sample)
+        _picture(path, sample)
     missing = next(promised, None) if promised is not None else None
     if missing is not None:
         raise CorruptError(f"{path} lacks '{missing}', which {table.name} has")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SUCCESS = "success"
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}")
+_BUFFER = 1 << 20
 _RANGES = ("image_offset", "image_bytes", "json_offset", "json_bytes")
 
 
@@ -69,14 +70,16 @@ class ShardWriter:
         self.parquet_path = parquet_path
         self._members: set[str] = set()
         self._open = contextlib.ExitStack()
-        self._tar: BinaryIO
+        self._file: BinaryIO
+        self._tar: tar.Writer
         self._table: TableWriter
 
     def __enter__(self) -> ShardWriter:
         with contextlib.ExitStack() as opened:
             # Left in reverse order, so the table is renamed before the tar: a tar always has its table.
             temporary = opened.enter_context(staged(self.tar_path))
-            self._tar = opened.enter_context(temporary.open("xb"))
+            self._file = opened.enter_context(temporary.open("xb", buffering=_BUFFER))
+            self._tar = tar.Writer(self._file)
             self._table = opened.enter_context(TableWriter(self.parquet_path, shard_schema()))
             self._open = opened.pop_all()
         return self
@@ -88,7 +91,7 @@ class ShardWriter:
             self._open.__exit__(kind, error, trace)
             return
         with self._open:
-            self._tar.write(tar.END)
+            self._file.write(tar.END)
 
     def write(self, sample: Sample) -> None:
         """Add a sample. A sample without an image has the extension "" and only its JSON is stored.
@@ -108,9 +111,9 @@ class ShardWriter:
         self._members.add(stem)
         row = dict.fromkeys(_RANGES, None) | {"status": SUCCESS, "error_message": None} | meta
         if sample.image is not None:
-            row["image_offset"] = tar.add(self._tar, f"{stem}.{sample.extension}", sample.image)
+            row["image_offset"] = self._tar.add(f"{stem}.{sample.extension}", sample.image)
             row["image_bytes"] = len(sample.image)
-        row["json_offset"] = tar.add(self._tar, f"{stem}.json", text)
+        row["json_offset"] = self._tar.add(f"{stem}.json", text)
         row["json_bytes"] = len(text)
         row["source_ids"] = sorted(sample.source_ids.items())
         row["truth"] = canonical_json(meta["truth"]).decode()
@@ -155,6 +158,13 @@ class ShardReader:
     def keys(self) -> Iterator[str]:
         """Keys in the order in which they were written."""
         return iter(self._ranges)
+
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """Offset and size of every member of the tar, in order."""
+        for image_offset, image_bytes, json_offset, json_bytes in self._ranges.values():
+            if image_offset is not None:
+                yield image_offset, image_bytes
+            yield json_offset, json_bytes
 
     def __getitem__(self, key: str) -> Sample:
         """The sample with its image.

@@ -26,13 +26,23 @@ def header(name: str, size: int) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
-def add(file: BinaryIO, name: str, data: bytes) -> int:
-    """Append a member and return the offset of its data in the file."""
-    file.write(header(name, len(data)))
-    offset = file.tell()
-    file.write(data)
-    file.write(bytes(-len(data) % BLOCK))
-    return offset
+class Writer:
+    """Appends members to a file that is empty; its owner closes it, and writes `END` after the last."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._end = 0
+
+    def add(self, name: str, data: bytes) -> int:
+        """Append a member and return the offset of its data in the file."""
+        # In one piece, and its place counted: each call into the file lets go of the interpreter's lock, and
+        # beside busy threads it takes milliseconds to come back.
+        head = header(name, len(data))
+        whole = b"".join((head, data, bytes(-len(data) % BLOCK)))
+        self._file.write(whole)
+        offset = self._end + len(head)
+        self._end += len(whole)
+        return offset
 
 
 def members(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any, TypeVar
 
 from crawl.fetch.client import Client, Manners
@@ -34,18 +35,24 @@ class Crawler:
         atexit.register(self.close)
 
     def fetch(self, addresses: Iterable[str]) -> Iterator[bytes | FetchError]:
-        """What lies behind each address, in order; `ahead` of them are under way while one is handled."""
+        """What lies behind each address, in order; at most `ahead` are under way while one is handled."""
+        left = iter(addresses)
         pending: deque[Future[bytes | FetchError]] = deque()
+        tasks: set[asyncio.Task[None]] = set()
         try:
-            for address in addresses:
-                pending.append(asyncio.run_coroutine_threadsafe(self._one(address), self._loop))
-                if len(pending) >= self.ahead:
-                    yield pending.popleft().result()
-            while pending:
+            while True:
+                if 2 * len(pending) <= self.ahead:  # many at once: waking the loop costs a tenth of a request
+                    some = islice(left, self.ahead - len(pending))
+                    more: list[tuple[str, Future[bytes | FetchError]]] = [(each, Future()) for each in some]
+                    if more:
+                        self._loop.call_soon_threadsafe(self._begin, more, tasks)
+                        pending += (future for _, future in more)
+                if not pending:
+                    return
                 yield pending.popleft().result()
         finally:
-            for future in pending:
-                future.cancel()
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
 
     def close(self) -> None:
         """Close connections and end the thread."""
@@ -59,11 +66,22 @@ class Crawler:
     async def _open(self) -> Client:
         return await Client(self.manners).__aenter__()
 
-    async def _one(self, address: str) -> bytes | FetchError:
+    def _begin(
+        self, addresses: Iterable[tuple[str, Future[bytes | FetchError]]], tasks: set[asyncio.Task[None]]
+    ) -> None:
+        for address, future in addresses:
+            task = self._loop.create_task(self._one(address, future))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _one(self, address: str, future: Future[bytes | FetchError]) -> None:
         try:
-            return await self.client.fetch(address)
+            future.set_result(await self.client.fetch(address))
         except FetchError as error:
-            return error
+            future.set_result(error)
+        except BaseException as error:
+            future.set_exception(error)
+            raise
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

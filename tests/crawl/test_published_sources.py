@@ -357,8 +357,9 @@ def webdataset(path: Path, members: Mapping[str, bytes]) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
+        writer = tar.Writer(file)
         for name, data in members.items():
-            tar.add(file, name, data)
+            writer.add(name, data)
         file.write(tar.END)
     return path
 

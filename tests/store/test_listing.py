@@ -146,8 +146,9 @@ def test_folder_and_other_files(folder: Path) -> None:
 def test_tar_of_others(tmp_path: Path) -> None:
     file = tmp_path / "other.tar"
     with file.open("wb") as opened:
-        tar.add(opened, "a/x.txt", b"text")
-        tar.add(opened, "a/y.bin", b"\xff\xfe")
+        writer = tar.Writer(opened)
+        writer.add("a/x.txt", b"text")
+        writer.add("a/y.bin", b"\xff\xfe")
         opened.write(tar.END)
     assert describe(file)["first"] == ["a/x.txt", "a/y.bin"]
     assert entries(file, 1, 5) == [{"name": "a/y.bin", "bytes": 2}]
