@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import PositiveInt
 
 from evaluate.heldout import open_regions, parsed_phrases, samples, whole
 from evaluate.results import EXTENSION, Metric, write_metrics
@@ -27,11 +27,27 @@ NOTHING = Metric(
 )
 
 
+class Rerank(Params):
+    """How long short lists are; the defaults are MVPTR's."""
+
+    texts: PositiveInt = 128
+    """Captions of each image that are ordered anew."""
+    images: PositiveInt = 64
+    """Images of each caption that are ordered anew."""
+    pools: tuple[Literal["aligned", "all"], ...] = ("aligned",)
+    """Which pools: `all`, every caption of a language, is what published figures are of, and costs more."""
+
+    def length(self, direction: str) -> int:
+        """Of the short list of a query."""
+        return self.images if direction == "t2i" else self.texts
+
+
 class RetrievalParams(Params):
     """What is scored, and how."""
 
-    rerank: int = Field(0, ge=0)
-    """Best answers of each query that the matching head orders anew, 0 for none; MVPTR takes 128 and 64."""
+    rerank: Rerank | None = None
+    """How many of the best answers the matching head orders anew: `{texts: 128, images: 64}` as MVPTR; null:
+    none. Worth it for a model that was fine-tuned for retrieval (recipe mvptr-retrieval)."""
     keep_scores: bool = True
     """Whether the score matrices are kept (float32 [images, captions] for each pool)."""
 
@@ -41,8 +57,8 @@ class Retrieval(Stage[RetrievalParams]):
 
     Protocols: `aligned` has one caption an image, the same sentence in every language; `all` has every
     caption of the language. Coarse scores are the cosine of both stacks' embeddings. `rerank<k>` orders the k
-    best by the matching head alone (aligned captions only). Phrases that were carried over from a translation
-    are never used: at test time the model sees one caption, not its English original.
+    best by the matching head alone; what is not among them ranks last. Phrases that were carried over from a
+    translation are never used: at test time the model sees one caption, not its English original.
     """
 
     Params = RetrievalParams

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluate.metrics import Scores, chance_recall, median_rank, ranks, recall, reranked, shortlist
+from evaluate.metrics import Scores, chance_recall, median_rank, ranks, recall
 from evaluate.pools import Pool
+from evaluate.rerank import order_anew
 from evaluate.results import Metric
 
 if TYPE_CHECKING:
+    from evaluate.retrieval import Rerank
     from train.models.api import Encoded, Model
 
 Words = tuple[str, ...]
 
 K = (1, 5, 10)
-COARSE_TIE = 1e-9
-"""Weight of the coarse similarity beside the matching head's chance, which is 1 for many a good pair: it
-decides between equals and nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +49,12 @@ class Result:
 
 
 def score_pool(
-    model: Model, images: Encoded, pool: Pool, phrases: Mapping[str, Sequence[Words]], rerank: int
+    model: Model, images: Encoded, pool: Pool, phrases: Mapping[str, Sequence[Words]], rerank: Rerank | None
 ) -> list[Result]:
-    """Rank by coarse similarity, and the aligned pools by the matching head as well.
+    """Rank by coarse similarity, and where it is wished by the matching head as well.
 
     Args:
         images: all usable images; `pool.images` are rows of it.
-        rerank: length of the short list, 0 for none.
     """
     texts = model.encode_texts(
         [caption.text for caption in pool.captions],
@@ -68,8 +66,17 @@ def score_pool(
         Result(pool=pool, direction=name, scores=coarse, ranks=ranks(coarse, pool.owner, name))
         for name in directions
     ]
-    if rerank and pool.choice == "aligned":
-        results += _reranked(model, texts, images, pool, coarse, rerank)
+    if rerank is not None and pool.choice in rerank.pools:
+        for direction, scores in order_anew(model, texts, images, pool.images, coarse, rerank).items():
+            results.append(
+                Result(
+                    pool=pool,
+                    direction=direction,
+                    scores=scores,
+                    ranks=ranks(scores, pool.owner, direction),
+                    reranked=rerank.length(direction),
+                )
+            )
     return results
 
 
@@ -116,27 +123,3 @@ def metrics(result: Result) -> list[Metric]:
         reason = f"most right answers are not among the {result.reranked} that were ordered anew"
         return [*recalls, metric("median rank", None, "rank", reason=reason)]
     return [*recalls, metric("median rank", median, "rank")]
-
-
-def _reranked(
-    model: Model, texts: Encoded, images: Encoded, pool: Pool, coarse: NDArray[np.float64], k: int
-) -> list[Result]:
-    """Both directions ordered by the matching head; a pair that both short lists hold is scored once."""
-    listed = {axis: shortlist(coarse, k, axis=axis) for axis in (0, 1)}
-    wanted = np.zeros(coarse.shape, bool)
-    np.put_along_axis(wanted, listed[1], True, axis=1)
-    np.put_along_axis(wanted, listed[0].T, True, axis=0)
-    rows, columns = np.nonzero(wanted)
-    chance = np.full(coarse.shape, -np.inf)
-    pairs = np.stack([columns, pool.images[rows]], axis=1).astype(np.int64)
-    chance[rows, columns] = model.match_scores(texts, images, pairs)
-    fine = chance + COARSE_TIE * coarse
-    results = []
-    for axis, direction in ((0, "t2i"), (1, "i2t_caption")):
-        by_query = fine if axis == 1 else fine.T
-        scores = reranked(
-            listed[axis], np.take_along_axis(by_query, listed[axis], 1), coarse.shape, axis=axis
-        )
-        found = ranks(scores, pool.owner, direction)
-        results.append(Result(pool=pool, direction=direction, scores=scores, ranks=found, reranked=k))
-    return results

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from evaluate.pools import pools
 from evaluate.results import read_metrics
-from evaluate.retrieval import Retrieval, RetrievalParams
+from evaluate.retrieval import Rerank, Retrieval, RetrievalParams
 from evaluate.scoring import Result, metrics, score_pool, similarity
 from store.tables import read_table
 from tests.evaluate import toys
@@ -52,7 +52,7 @@ class KnownModel:
     def encode_images(self, regions, *, batch=128):
         return self._encoded([int(one.class_id[0]) for one in regions], confused=False)
 
-    def match_scores(self, texts, images, pairs, *, batch=256):
+    def match_scores(self, texts, images, pairs):
         self.pairs += [tuple(pair) for pair in pairs.tolist()]
         return np.asarray(
             [float(texts.states[t][0, 0] == images.states[i][0, 0]) for t, i in pairs], np.float32
@@ -100,11 +100,13 @@ def values(made) -> dict[tuple[str, str, str], float]:
 
 
 def test_a_model_that_knows_everything(tmp_path, monkeypatch):
-    made, stats, _, _ = run(tmp_path, monkeypatch, KnownModel(), params={"rerank": 16})
+    made, stats, _, _ = run(tmp_path, monkeypatch, KnownModel(), params={"rerank": {}})
     metrics = read_metrics(made.file("retrieval", ".metrics.json"))
     assert {m.value for m in metrics} == {1.0}
     assert {m.protocol for m in metrics} == {
-        *(f"retrieval/{d}/aligned{r}" for d in ("t2i", "i2t_caption") for r in ("", "/rerank16")),
+        *(f"retrieval/{d}/aligned" for d in ("t2i", "i2t_caption")),
+        "retrieval/t2i/aligned/rerank64",
+        "retrieval/i2t_caption/aligned/rerank128",
         *(f"retrieval/{d}/all" for d in ("t2i", "i2t_caption", "i2t_group")),
     }
     assert {m.language for m in metrics if "/all" in m.protocol} == {"en"}
@@ -115,7 +117,7 @@ def test_a_model_that_knows_everything(tmp_path, monkeypatch):
 
 def test_confused_embeddings_are_put_right_by_the_matching_head(tmp_path, monkeypatch):
     model = KnownModel(swap=(1, 4))
-    found = values(run(tmp_path, monkeypatch, model, params={"rerank": 2})[0])
+    found = values(run(tmp_path, monkeypatch, model, params={"rerank": {"texts": 2, "images": 2}})[0])
     for language in ("en", "de"):
         for direction in ("t2i", "i2t_caption"):
             assert found[f"retrieval/{direction}/aligned", language, "R@1"] == pytest.approx(1 - 2 / N)
@@ -124,8 +126,19 @@ def test_confused_embeddings_are_put_right_by_the_matching_head(tmp_path, monkey
 
 
 def test_a_short_list_of_one_changes_nothing(tmp_path, monkeypatch):
-    found = values(run(tmp_path, monkeypatch, KnownModel(swap=(1, 4)), params={"rerank": 1})[0])
+    short = {"rerank": {"texts": 2, "images": 1}}
+    found = values(run(tmp_path, monkeypatch, KnownModel(swap=(1, 4)), params=short)[0])
+    assert found["retrieval/i2t_caption/aligned/rerank2", "en", "R@1"] == 1.0
     assert found["retrieval/t2i/aligned/rerank1", "en", "R@1"] == pytest.approx(1 - 2 / N)
+
+
+def test_pools_of_every_caption_are_ordered_anew_on_request(tmp_path, monkeypatch):
+    settings = {"rerank": {"texts": 3, "images": 2, "pools": ["all"]}}
+    found = values(run(tmp_path, monkeypatch, KnownModel(swap=(1, 4)), params=settings)[0])
+    again = {protocol for protocol, _, _ in found if "rerank" in protocol}
+    assert again == {"retrieval/t2i/all/rerank2", "retrieval/i2t_caption/all/rerank3"}
+    assert found["retrieval/t2i/all/rerank2", "en", "R@1"] == 1.0
+    assert found["retrieval/i2t_caption/all/rerank3", "en", "R@1"] == 1.0
 
 
 def test_a_median_beyond_the_short_list_is_not_told():
@@ -217,17 +230,17 @@ def test_equal_inputs_make_equal_bytes(tmp_path, monkeypatch):
 
 def test_equal_chances_are_ordered_by_similarity_and_real_ties_count_against():
     class Sure(KnownModel):
-        def match_scores(self, texts, images, pairs, *, batch=256):
+        def match_scores(self, texts, images, pairs):
             return np.ones(len(pairs), np.float32)
 
     samples, *_ = world(None)
     (pool,) = [p for p in pools(samples) if p.name == "aligned/en"]
     model = Sure()
     images = model.encode_images([toys.regions([[0, 0, 1, 1]], [i]) for i in range(N)])
-    results = {r.protocol: r for r in score_pool(model, images, pool, {}, N)}
+    results = {r.protocol: r for r in score_pool(model, images, pool, {}, Rerank(texts=N, images=N))}
     assert results["retrieval/t2i/aligned/rerank6"].ranks.tolist() == [0] * N
     blank = Encoded(np.ones((N, N), np.float32), images.states)
-    results = {r.protocol: r for r in score_pool(model, blank, pool, {}, 0)}
+    results = {r.protocol: r for r in score_pool(model, blank, pool, {}, None)}
     assert results["retrieval/t2i/aligned"].ranks.tolist() == [N - 1] * N
 
 

@@ -30,6 +30,7 @@ from store.records import Regions
 from train.config import Recipe
 from train.layout import Tags, enclose, phrases_that_fit, region_input
 from train.models.build import build_model
+from train.models.matching import match_pairs
 from train.padding import pad_ids, pad_rows
 from train.vocabulary import Concept, Vocabulary
 
@@ -120,10 +121,7 @@ class Model:
             states += _unpad(hidden[:, tag_ids.shape[1] :], mask)
         return self._encoded(embeddings, states)
 
-    @torch.no_grad()
-    def match_scores(
-        self, texts: Encoded, images: Encoded, pairs: NDArray[np.int64], *, batch: int = 256
-    ) -> NDArray[np.float32]:
+    def match_scores(self, texts: Encoded, images: Encoded, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
         """Run the fusion stack alone on cached states.
 
         Args:
@@ -132,13 +130,7 @@ class Model:
         Returns:
             float32 [p], the chance that text and image belong together.
         """
-        chances = [torch.empty(0)]
-        for part in _parts(pairs.tolist(), batch):
-            text, text_mask = pad_rows([texts.states[row] for row, _ in part])
-            regions, region_mask = pad_rows([images.states[row] for _, row in part])
-            both = (x.to(self.device) for x in (text, text_mask, regions, region_mask))
-            chances.append(self.network.match(self.network.fuse(*both).pooled).cpu())
-        return torch.cat(chances).numpy()
+        return match_pairs(self.network, texts.states, images.states, pairs, self.device)
 
     def _text(self, pieces: Sequence[int], phrases: Phrases) -> NDArray[np.int64]:
         lengths = self.recipe.lengths
@@ -183,5 +175,6 @@ def _parts(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _unpad(states: Tensor, mask: Tensor) -> list[NDArray[np.float32]]:
-    kept = states.float().cpu().numpy()
-    return [row[:length] for row, length in zip(kept, mask.sum(dim=1).tolist(), strict=True)]
+    """States [n, L, h] as one chunk of memory without the padding, and its rows."""
+    kept = states.cpu()[mask].float().numpy()
+    return np.split(kept, mask.sum(dim=1).cumsum(dim=0)[:-1].tolist())
