@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
-
-class Block(BaseModel):
-    """Base of every block of a recipe: frozen, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from train.block import Block as Block
+from train.vlbert.config import VlBertSettings
 
 
 class ModelSizes(Block):
@@ -249,7 +246,8 @@ class Run(Block):
 class Recipe(Block):
     """A training run."""
 
-    family: Literal["mvptr"] = "mvptr"
+    family: Literal["mvptr", "vlbert"] = "mvptr"
+    """`model` and `objectives` are MVPTR's; any other family has a block of its own, by its name."""
     task: str = "pretraining"
     """What is trained: a module of train/tasks."""
     settings: Mapping[str, Any] = Field(default_factory=dict)
@@ -257,7 +255,15 @@ class Recipe(Block):
     model: ModelSizes = ModelSizes()
     lengths: Lengths = Lengths()
     objectives: Objectives = Objectives()
+    vlbert: VlBertSettings = VlBertSettings()
     data: Data = Data()
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     run: Run = Run()
+
+    @property
+    def peak(self) -> float:
+        """The learning rate at the end of the warm-up, absolute."""
+        if self.family != "vlbert" or not self.vlbert.compatibility.lr_is_per_sample:
+            return self.optimiser.lr
+        return self.optimiser.lr * sum([s.batch for s in self.data.streams.values()] or [self.data.batch])

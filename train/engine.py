@@ -117,7 +117,7 @@ class Engine:
                 module.recompute = recipe.run.recompute
         settings = recipe.optimiser
         optimiser = torch.optim.AdamW(
-            parameter_groups(model, settings), lr=settings.lr, betas=settings.betas, eps=settings.eps
+            parameter_groups(model, settings), lr=recipe.peak, betas=settings.betas, eps=settings.eps
         )
         self._stage = recipe.run.zero_stage
         deepspeed.runtime.torch_autocast.TORCH_AUTOCAST_INITIALIZED = False  # by an engine before this one
@@ -198,7 +198,7 @@ class Engine:
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of optimiser step `step`."""
-        return self.recipe.optimiser.lr * factor(self.recipe.schedule, step, self.recipe.run.steps)
+        return self.recipe.peak * factor(self.recipe.schedule, step, self.recipe.run.steps)
 
     def parameters(self) -> dict[str, Tensor]:
         """Every parameter and buffer, whole, on the CPU. All ranks call it together."""

@@ -47,6 +47,16 @@ class Attention(nn.Module):
         out = self.output(mixed.transpose(1, 2).reshape(batch, length, hidden))
         return self.norm(x + functional.dropout(out, self.dropout, self.training))
 
+    def shares(self, x: Tensor, mask: Tensor) -> Tensor:
+        """How much each token attends to each other, [B, heads, L, L], without dropout."""
+        batch, length, hidden = x.shape
+        query, key = (
+            part(x).view(batch, length, self.heads, hidden // self.heads).transpose(1, 2)
+            for part in (self.query, self.key)
+        )
+        logits = query @ key.transpose(2, 3) / math.sqrt(hidden // self.heads)
+        return logits.masked_fill(~mask[:, None, None, :], -math.inf).softmax(dim=-1)
+
 
 class Layer(nn.Module):
     """Attention, then a feed-forward network, each with residual and norm after it."""

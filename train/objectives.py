@@ -15,6 +15,10 @@ NEVER = -1e4
 """A similarity that no pair has: what must not be chosen."""
 BEHIND = 4.0
 """More than two cosines can differ by."""
+NO_DISTRIBUTION = 0.1
+"""A target whose sum is so far from 1 says nothing."""
+NORM_EPS = 1e-4
+"""VL-BERT's, in denominators."""
 
 
 def masked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -125,3 +129,34 @@ def grounding(own: Tensor, other: Tensor, valid: Tensor, margin: float) -> Tenso
     """
     hinge = (other + margin - own).clamp(min=0)
     return hinge.masked_fill(~valid, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross entropy with a distribution, -sum(y log softmax(z)), as VL-BERT takes it.
+
+    Args:
+        logits, targets: [n, classes].
+
+    Returns:
+        [n], 0 where the target is no distribution (its sum differs from 1 by 0.1 or more), and bool [n],
+        where it is one.
+    """
+    valid = (targets.sum(dim=-1) - 1).abs() < NO_DISTRIBUTION
+    losses = -(targets * functional.log_softmax(logits.float(), dim=-1)).sum(dim=-1)
+    return losses.masked_fill(~valid, 0.0), valid
+
+
+def mean_over(losses: Tensor, rows: Tensor, *, per_sample_first: bool = False) -> Tensor:
+    """Mean of the losses of targets; 0 (with a gradient path) where there is none.
+
+    Args:
+        losses: [n].
+        rows: int64 [n], the sample of each target, ascending.
+        per_sample_first: VL-BERT's NORM_IN_BATCH_FIRST: a sample's sum over its targets + 1e-4, then the sum
+            of these over the samples with targets + 1e-4.
+    """
+    if not per_sample_first:
+        return losses.sum() / max(len(losses), 1)
+    _, sample, count = rows.unique_consecutive(return_inverse=True, return_counts=True)
+    sums = losses.new_zeros(len(count)).index_add(0, sample, losses)
+    return (sums / (count + NORM_EPS)).sum() / (len(count) + NORM_EPS)

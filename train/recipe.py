@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from store.errors import ConfigError, did_you_mean
 from train.config import Block, Recipe
-from train.tasks import SETTINGS
+from train.tasks import FAMILY, SETTINGS
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -23,6 +23,8 @@ UNKEYED = {
     ("run", "check_every"),
 }
 """Settings that cannot change a single bit of the result."""
+FAMILY_BLOCKS: Mapping[str, Sequence[str]] = {"mvptr": ("model", "objectives"), "vlbert": ("vlbert",)}
+"""The blocks of a recipe that say what a model of one family is; those of others mean nothing to it."""
 
 
 def keyed(recipe: Recipe) -> dict[str, Any]:
@@ -30,7 +32,14 @@ def keyed(recipe: Recipe) -> dict[str, Any]:
     plain: dict[str, Any] = recipe.model_dump(mode="json")
     for block, name in UNKEYED:
         del plain[block][name]
+    for block in _foreign(recipe):
+        del plain[block]
     return plain
+
+
+def _foreign(recipe: Recipe) -> list[str]:
+    """Blocks of families that the recipe is not of."""
+    return [block for family, own in FAMILY_BLOCKS.items() if family != recipe.family for block in own]
 
 
 def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -69,9 +78,22 @@ def check(recipe: Recipe, where: str) -> Recipe:
         ConfigError: naming both settings and the remedy.
     """
     task_settings(recipe, where)
-    sizes, data = recipe.model, recipe.data
+    if FAMILY.get(recipe.task, recipe.family) != recipe.family:
+        raise ConfigError(
+            f"{where}: the task '{recipe.task}' is none of the family '{recipe.family}'",
+            f"set family: {FAMILY[recipe.task]}",
+        )
+    if given := [block for block in _foreign(recipe) if block in recipe.model_fields_set]:
+        raise ConfigError(
+            f"{where}: '{given[0]}' says nothing to the family '{recipe.family}'",
+            f"its block is '{FAMILY_BLOCKS[recipe.family][0]}'",
+        )
+    data = recipe.data
+    block, sizes = ("vlbert.", recipe.vlbert.model) if recipe.family == "vlbert" else ("", recipe.model)
     if sizes.hidden % sizes.heads:
-        raise ConfigError(f"{where}: model.hidden {sizes.hidden} is no multiple of model.heads {sizes.heads}")
+        raise ConfigError(
+            f"{where}: {block}model.hidden {sizes.hidden} is no multiple of {block}model.heads {sizes.heads}"
+        )
     if data.batch % data.accumulation:
         raise ConfigError(
             f"{where}: data.batch {data.batch} is no multiple of data.accumulation {data.accumulation}"
@@ -104,8 +126,11 @@ def check(recipe: Recipe, where: str) -> Recipe:
             re.compile(group.match)
         except re.error as error:
             raise ConfigError(f"{where}: optimiser.groups: '{group.match}': {error}") from error
-    if not any(objectives.weights().values()):
-        raise ConfigError(f"{where}: every objective has weight 0", "set objectives.contrastive.weight")
+    weights = recipe.vlbert.objectives.weights() if recipe.family == "vlbert" else objectives.weights()
+    if not any(weights.values()):
+        raise ConfigError(
+            f"{where}: every objective has weight 0", f"set {block}objectives.{next(iter(weights))}.weight"
+        )
     return recipe
 
 

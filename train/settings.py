@@ -27,7 +27,7 @@ def effective(recipe: Recipe, streams: Sequence[Stream], ranks: int, device: str
             f" {rows} samples, {last * stream.batch / rows:.1f} epochs"
         )
     first, peak, end = (
-        optimiser.lr * factor(schedule, step, run.steps)
+        recipe.peak * factor(schedule, step, run.steps)
         for step in (0, min(schedule.warmup, run.steps - 1), run.steps - 1)
     )
     found["learning rate"] = (

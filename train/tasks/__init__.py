@@ -12,5 +12,14 @@ SETTINGS: Mapping[str, type[Block]] = {
     "answers": AnswerSettings,
     "entailment": EntailmentSettings,
     "referring": ReferringSettings,
+    "retrieval": Block,
 }
 """Task (a module of this package) -> what the recipe's block `settings` may hold for it."""
+FAMILY: Mapping[str, str] = {
+    "pretraining": "mvptr",
+    "answers": "mvptr",
+    "entailment": "mvptr",
+    "referring": "mvptr",
+    "retrieval": "mvptr",
+}
+"""Task -> the family of models that it trains."""

@@ -1,0 +1,203 @@
+"""Heads on VL-BERT's stream after pre-training: matches, words, answers, regions, choices.
+
+Every head has `trunk`, `scores(batch)`, and maps a batch to losses with a `total`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train.layers import LAYER_NORM_EPS, initialise
+from train.models.joint import pick
+from train.models.vlbert import States, VlBert
+from train.models.vlbert_pretrained import MatchHead
+from train.vlbert.batch import JointBatch, TargetBatch
+
+AnswerForm = Literal["linear", "mlp", "words"]
+ChoiceForm = Literal["linear", "mlp"]
+UNSEEN = -1.0
+"""The overlap of a row that holds no region."""
+OVERLAP = 0.5
+"""From which intersection over union on a region is the one."""
+
+
+class Retrieved(nn.Module):
+    """Match scores of a text with an image, or of two sentences with each other."""
+
+    def __init__(self, trunk: VlBert) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.match_head = MatchHead(trunk.sizes.hidden, trunk.compatibility.itm_outputs)
+        self.match_head.apply(initialise)
+
+    def scores(self, batch: JointBatch, without: Literal["regions", "text"] | None = None) -> Tensor:
+        """Logits [B]."""
+        logits: Tensor = self.match_head(self.trunk(batch, without).pooled)
+        return logits
+
+    def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
+        """Binary cross entropy as `total`."""
+        return {"total": functional.binary_cross_entropy_with_logits(self.scores(batch), batch.target)}
+
+
+class Translated(nn.Module):
+    """One word of a closed vocabulary for a text and its image (lexical translation)."""
+
+    def __init__(self, trunk: VlBert, words: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(trunk.sizes.hidden, words)
+        self.head.apply(initialise)
+
+    def scores(self, batch: JointBatch, without: Literal["regions", "text"] | None = None) -> Tensor:
+        """Logits [B, words]."""
+        logits: Tensor = self.head(self.trunk(batch, without).pooled)
+        return logits.float()
+
+    def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
+        """Cross entropy as `total`."""
+        return {"total": functional.cross_entropy(self.scores(batch), batch.target)}
+
+
+class Answered(nn.Module):
+    """One of many answers, from the state of the [MASK] that stands for it (VQA).
+
+    Args:
+        form: `words`, `linear` or `mlp`: VL-BERT's mlm, 1fc and 2fc.
+        wide: hidden width of `mlp`.
+    """
+
+    def __init__(self, trunk: VlBert, answers: int, form: AnswerForm, wide: int = 1024) -> None:
+        super().__init__()
+        self.trunk = trunk
+        h, drop = trunk.sizes.hidden, trunk.sizes.dropout
+        self.head = (
+            nn.Sequential(Transform(h, norm=True), nn.Dropout(drop), nn.Linear(h, answers))
+            if form == "words"
+            else classifier(h, answers, form, drop, wide)
+        )
+        self.head.apply(initialise)
+        trunk.pooler.requires_grad_(False)
+
+    def scores(self, batch: JointBatch) -> Tensor:
+        """Logits [B, answers]; the texts end in `[MASK] [SEP]` (train/vlbert/texts.py)."""
+        at = batch.text_mask.sum(dim=1, keepdim=True) - 2
+        logits: Tensor = self.head(pick(self.trunk(batch).text, at)[:, 0])
+        return logits.float()
+
+    def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
+        """Binary cross entropy as `total`, summed over answers, mean over rows."""
+        logits = self.scores(batch)
+        mean = functional.binary_cross_entropy_with_logits(logits, batch.target)
+        return {"total": mean * logits.shape[1]}
+
+
+class Referred(nn.Module):
+    """How well a text fits each region (RefCOCO+)."""
+
+    def __init__(self, trunk: VlBert) -> None:
+        super().__init__()
+        self.trunk = trunk
+        h = trunk.sizes.hidden
+        self.head = nn.Sequential(Transform(h, norm=False), nn.Dropout(trunk.sizes.dropout), nn.Linear(h, 1))
+        self.head.apply(initialise)
+        trunk.pooler.requires_grad_(False)
+
+    def scores(self, batch: JointBatch) -> Tensor:
+        """Logits [B, K]; minus infinity where there is no region, so that none of these is ever the best."""
+        logits: Tensor = self.head(self.trunk(batch).regions)
+        return logits[:, :, 0].float().masked_fill(~batch.region_mask, -torch.inf)
+
+    def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
+        """Binary cross entropy as `total`, mean over regions; right are those with an IoU above one half."""
+        there = batch.target > UNSEEN
+        wanted = (batch.target[there] > OVERLAP).float()
+        return {"total": functional.binary_cross_entropy_with_logits(self.scores(batch)[there], wanted)}
+
+
+class Chosen(nn.Module):
+    """One of several answers or rationales (VCR); the choices of a question are rows one after another.
+
+    Args:
+        choices: rows of a question.
+        classes: of the regions, which an auxiliary head tells from all their states; 0 leaves it out.
+        positive: weight of the right choice in the loss.
+    """
+
+    def __init__(
+        self,
+        trunk: VlBert,
+        form: ChoiceForm,
+        *,
+        choices: int = 4,
+        classes: int = 0,
+        class_weight: float = 1.0,
+        positive: float = 1.0,
+        wide: int = 1024,
+    ) -> None:
+        super().__init__()
+        self.trunk, self.choices, self.positive, self.class_weight = trunk, choices, positive, class_weight
+        h, drop = trunk.sizes.hidden, trunk.sizes.dropout
+        self.head = classifier(h, 1, form, drop, wide)
+        self.class_head = (
+            nn.Sequential(Transform(h, norm=False), nn.Identity(), nn.Linear(h, classes)) if classes else None
+        )
+        for head in (self.head, self.class_head):
+            if head is not None:
+                head.apply(initialise)
+
+    def scores(self, batch: JointBatch) -> Tensor:
+        """Logits [B / choices, choices]."""
+        return self.choose(self.trunk(batch))
+
+    def choose(self, states: States) -> Tensor:
+        """Logits [B / choices, choices] of states."""
+        logits: Tensor = self.head(states.pooled)
+        return logits.float().view(-1, self.choices)
+
+    def forward(self, batch: TargetBatch, seen: Tensor | None = None) -> dict[str, Tensor]:
+        """Losses `answer` and `classes`, and their sum as `total`.
+
+        Args:
+            batch: its `target`, int64 [B / choices], is the right choice, and its `posteriors` say the class.
+            seen: see `VlBert.forward`.
+        """
+        states = self.trunk(batch, seen=seen)
+        logits = self.choose(states)
+        right = functional.one_hot(batch.target, self.choices).to(logits.dtype)
+        weight = 1 + (self.positive - 1) * right
+        answer = functional.binary_cross_entropy_with_logits(logits, right, weight)
+        found = {"answer": answer * (self.positive + 1) / (2 * self.positive)}
+        if self.class_head is not None:
+            there = batch.region_mask
+            names = batch.posteriors[there].argmax(dim=-1)
+            found["classes"] = functional.cross_entropy(self.class_head(states.regions[there]).float(), names)
+        total = found["answer"] + self.class_weight * found.get("classes", torch.zeros_like(answer))
+        return {**found, "total": total}
+
+
+class Transform(nn.Module):
+    """BERT's transform before a prediction: linear, GELU, and layer norm where wanted."""
+
+    def __init__(self, hidden: int, *, norm: bool) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., h] -> [..., h]."""
+        out: Tensor = self.norm(functional.gelu(self.dense(x)))
+        return out
+
+
+def classifier(hidden: int, classes: int, form: ChoiceForm, drop: float, wide: int) -> nn.Sequential:
+    """VL-BERT's 1fc (`linear`) and 2fc (`mlp`)."""
+    if form == "linear":
+        return nn.Sequential(nn.Dropout(drop), nn.Linear(hidden, classes))
+    return nn.Sequential(
+        nn.Dropout(drop), nn.Linear(hidden, wide), nn.ReLU(), nn.Dropout(drop), nn.Linear(wide, classes)
+    )
