@@ -34,6 +34,17 @@ Pictured: TypeAlias = "Future[tuple[bytes, Picture, str]]"
 
 SIDES = (64, 128, 224, 320, 480, 640, 800, 1024, 1600, 2400)
 WORDS = (3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 60)
+COUNTED = (
+    "objects",
+    "relations",
+    "crowds",
+    "detections",
+    "questions",
+    "entailments",
+    "expressions",
+    "choices",
+)
+"""Lists of `truth` whose items are counted."""
 DROPPED = ".dropped.parquet"
 """Beside a shard: the captions that were left out of samples that went in, as {key, class, detail}."""
 
@@ -200,7 +211,7 @@ class Shards(Stage[ShardsParams]):
         captions, dropped = check(row.captions, self.params.max_caption_characters)
         if dropped and not captions:
             raise RowError("bad_caption", f"{dropped[0].id}: {dropped[0].detail}")
-        if row.image is None and not captions:
+        if row.image is None and not captions and not row.truth:
             raise RowError("bad_caption", "neither an image nor a caption")
         if picture is not None:
             try:
@@ -263,7 +274,7 @@ class Tally:
         totals["captions"] += len(sample.captions)
         if dropped:
             totals["captions_dropped"] += dropped
-        for name in ("objects", "relations", "crowds"):
+        for name in COUNTED:
             if sample.truth.get(name):
                 totals[name] += len(sample.truth[name])
         texts = {caption.id: caption.text for caption in sample.captions}

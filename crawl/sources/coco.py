@@ -149,8 +149,8 @@ class Coco(Source[CocoParams]):
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
         """One plain record for each image, by ascending id: all that a row holds but the image's bytes."""
-        boxes = _read(self.params.instances)
-        texts = _read(self.params.captions)
+        boxes = read_annotations(self.params.instances)
+        texts = read_annotations(self.params.captions)
         images = _images(boxes, texts)
         licences = {x["id"]: x.get("name", "") for x in [*boxes["licenses"], *texts["licenses"]]}
         truth = _truth(self.params.instances, boxes, {image["id"]: image for image in images})
@@ -182,7 +182,7 @@ def _digested(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name != "instances"}  # the objects say it
 
 
-def _read(path: Path | None) -> dict[str, list[dict[str, Any]]]:
+def read_annotations(path: Path | None) -> dict[str, list[dict[str, Any]]]:
     """The lists of an annotation file that are used, checked for the fields that are used."""
     lists: dict[str, list[dict[str, Any]]] = {
         name: [] for name in ("images", "annotations", "categories", "licenses")
@@ -205,7 +205,7 @@ def _read(path: Path | None) -> dict[str, list[dict[str, Any]]]:
     for name, fields in {**_LISTED, "annotations": about}.items():
         for item in lists[name]:
             lacking = [f for f, kind in fields.items() if not isinstance(item.get(f), kind)]
-            if lacking or ("bbox" in fields and not _is_box(item["bbox"])):
+            if lacking or ("bbox" in fields and not is_box(item["bbox"])):
                 wrong = ", ".join(lacking) or "four numbers in bbox"
                 raise DataError(f"{path}: an entry of `{name}` lacks {wrong}: {item!r:.200}")
     return lists
@@ -234,7 +234,7 @@ def _truth(
             raise DataError(
                 f"{path}: annotation {annotation['id']} names an image or category that is not listed"
             )
-        box = _corners(annotation["bbox"], images[at])
+        box = corners(annotation["bbox"], images[at])
         if box[2] <= box[0] or box[3] <= box[1]:
             truth[at]["boxes_without_area"] = truth[at].get("boxes_without_area", 0) + 1
         elif annotation.get("iscrowd"):
@@ -245,11 +245,12 @@ def _truth(
     return truth
 
 
-def _is_box(box: list[Any]) -> bool:
+def is_box(box: list[Any]) -> bool:
+    """Whether `box` is four finite numbers."""
     return len(box) == 4 and all(isinstance(side, int | float) and math.isfinite(side) for side in box)
 
 
-def _corners(box: list[float], image: Mapping[str, Any]) -> list[float]:
+def corners(box: list[float], image: Mapping[str, Any]) -> list[float]:
     """[x, y, w, h] -> [x1, y1, x2, y2] within the image, to the hundredth of a pixel that COCO states."""
     x, y, width, height = box
     right, bottom = image.get("width", float("inf")), image.get("height", float("inf"))

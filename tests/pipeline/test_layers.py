@@ -64,6 +64,8 @@ def test_no_pickle_anywhere():
         found = imports(file)
         if "pickle.UnpicklingError" in found:  # what torch.load(weights_only=True) raises
             found -= {"pickle", "pickle.UnpicklingError"}
+        if file.name == "plain.py":  # reads others' with every name refused: tests/crawl/test_refcoco.py
+            found -= {"pickle.Unpickler"}
         assert not {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"} & {
             f.split(".")[0] for f in found
         }, file
