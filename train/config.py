@@ -163,6 +163,8 @@ class Data(Block):
 class Optimiser(Block):
     """AdamW with bias correction; biases, norms and the temperature are not decayed."""
 
+    rule: Literal["adamw", "bert"] = "adamw"
+    """`bert`: VL-BERT's, which adds epsilon and decays in another order, and decays everything."""
     lr: float = Field(default=1e-3, gt=0.0)
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = Field(default=1e-8, gt=0.0)
@@ -198,6 +200,8 @@ class Schedule(Block):
     """Share of the peak at the end (cosine, linear, epoch_cosine)."""
     start: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of the peak at the start of the warm-up (milestones, epoch_cosine)."""
+    ramp: bool = True
+    """Whether the warm-up rises (milestones); else it stays at `start` and then jumps to the peak."""
     ahead: int = Field(default=0, ge=0)
     """Steps that the schedule is ahead of the optimiser; 1 in codes that step the schedule first."""
     milestones: tuple[int, ...] = ()

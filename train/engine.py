@@ -14,6 +14,7 @@ from torch import Tensor, distributed, nn
 from train.config import Optimiser, Recipe
 from train.layers import Stack
 from train.loader import Batches
+from train.optimisers import build_optimiser
 from train.schedule import factor
 from train.task import Stream
 
@@ -38,7 +39,8 @@ def _import_deepspeed() -> Any:
 
 
 def parameter_groups(model: nn.Module, settings: Optimiser) -> list[dict[str, Any]]:
-    """Optimiser groups: matrices decay; biases, norms and temperatures do not; `settings.groups` split both.
+    """Optimiser groups: matrices decay; biases, norms and temperatures do not, but under BERT's rule;
+    `settings.groups` split both.
 
     Returns:
         dictionaries for AdamW with `params`, `weight_decay`, and `scale`, the factor on the learning rate.
@@ -56,7 +58,7 @@ def parameter_groups(model: nn.Module, settings: Optimiser) -> list[dict[str, An
         groups.append(
             {
                 "params": parameters,
-                "weight_decay": 0.0 if spared else decay,
+                "weight_decay": 0.0 if spared and settings.rule == "adamw" else decay,
                 "scale": 1.0 if own is None else own.scale,
             }
         )
@@ -94,7 +96,7 @@ class SharedScaler(torch.amp.GradScaler):
 class Engine:
     """A model under DeepSpeed with AdamW, in float32 (or computing in bf16 or fp16), at any ZeRO stage.
 
-    Torch's AdamW, since DeepSpeed's own is compiled at first use and does not resume bit for bit.
+    Never DeepSpeed's own AdamW, which is compiled at first use and does not resume bit for bit.
 
     Args:
         model: whose forward maps a batch to losses with a `total`.
@@ -116,9 +118,7 @@ class Engine:
             if isinstance(module, Stack):
                 module.recompute = recipe.run.recompute
         settings = recipe.optimiser
-        optimiser = torch.optim.AdamW(
-            parameter_groups(model, settings), lr=recipe.peak, betas=settings.betas, eps=settings.eps
-        )
+        optimiser = build_optimiser(parameter_groups(model, settings), settings, recipe.peak)
         self._stage = recipe.run.zero_stage
         deepspeed.runtime.torch_autocast.TORCH_AUTOCAST_INITIALIZED = False  # by an engine before this one
         self._engine, *_ = deepspeed.initialize(

@@ -23,6 +23,8 @@ UNKEYED = {
     ("run", "check_every"),
 }
 """Settings that cannot change a single bit of the result."""
+ADDED: Mapping[tuple[str, str], Any] = {("optimiser", "rule"): "adamw", ("schedule", "ramp"): True}
+"""Settings younger than results that must keep their keys, each with the value that changes nothing."""
 FAMILY_BLOCKS: Mapping[str, Sequence[str]] = {"mvptr": ("model", "objectives"), "vlbert": ("vlbert",)}
 """The blocks of a recipe that say what a model of one family is; those of others mean nothing to it."""
 
@@ -32,6 +34,9 @@ def keyed(recipe: Recipe) -> dict[str, Any]:
     plain: dict[str, Any] = recipe.model_dump(mode="json")
     for block, name in UNKEYED:
         del plain[block][name]
+    for (block, name), value in ADDED.items():
+        if plain[block][name] == value:
+            del plain[block][name]
     for block in _foreign(recipe):
         del plain[block]
     return plain

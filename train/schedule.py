@@ -51,10 +51,11 @@ def _warmup_cosine(schedule: Schedule, step: int, steps: int) -> float:
 
 
 def _milestones(schedule: Schedule, step: int, steps: int) -> float:
-    """VL-BERT's: linear warm-up from `start`, then times `gamma` at every milestone."""
+    """VL-BERT's: warm-up from `start`, then times `gamma` at every milestone."""
     warm = 1.0
     if step < schedule.warmup:
-        warm = schedule.start + (1 - schedule.start) * step / schedule.warmup
+        risen = step / schedule.warmup if schedule.ramp else 0.0
+        warm = schedule.start + (1 - schedule.start) * risen
     return warm * schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
 
 

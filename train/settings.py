@@ -38,7 +38,8 @@ def effective(recipe: Recipe, streams: Sequence[Stream], ranks: int, device: str
         decay = "" if group.weight_decay is None else f", weight decay {group.weight_decay:g}"
         found[f"learning rate of {group.match}"] = f"{group.scale * peak:.3g} at its peak{decay}"
     found["optimiser"] = (
-        f"AdamW, betas {optimiser.betas[0]:g} and {optimiser.betas[1]:g},"
+        f"{'AdamW' if optimiser.rule == 'adamw' else 'AdamW of BERT'},"
+        f" betas {optimiser.betas[0]:g} and {optimiser.betas[1]:g},"
         f" weight decay {optimiser.weight_decay:g}, gradients clipped at {optimiser.clip:g}"
     )
     if run.ema:

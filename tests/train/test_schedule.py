@@ -63,8 +63,10 @@ def test_schedules_of_vl_bert() -> None:
         gamma=steps["gamma"],
         ahead=1,
     )
-    found = rates(schedule, sizes["lr"], config["steps"], config["steps"])
-    assert found == pytest.approx(expected["step.lr"].tolist(), rel=1e-12)
+    for name, ramp in (("step", True), ("step_constant", False)):
+        held = schedule.model_copy(update={"ramp": ramp})
+        found = rates(held, sizes["lr"], config["steps"], config["steps"])
+        assert found == pytest.approx(expected[f"{name}.lr"].tolist(), rel=1e-12)
 
 
 def test_warmup_cosine_of_mla() -> None:
