@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class ScoreAnswers(ScoreItems):
-    """Accuracy of answers: the best answer's score among annotators is at least one half."""
+    """Accuracy of answers: the mean score of the best answers, one or less where annotators differ."""
 
-    version = 1
+    version = 2
     task = "answers"
 
     def judge(self, item: Item, scores: NDArray[np.float32], names: Sequence[str], seen: Regions) -> Judged:
@@ -29,12 +29,14 @@ class ScoreAnswers(ScoreItems):
         return Judged(
             item=item,
             answer=answer,
-            wanted=max(item.target, key=item.target.get),
+            wanted=max(item.target, key=item.target.get, default=""),
             score=float(scores[best]),
-            right=item.target.get(answer, 0.0) >= 0.5,
+            credit=item.target.get(answer, 0.0),
         )
 
     def guess(self, items: Sequence[Item], regions: Sequence[Regions]) -> float:
-        """Always the most frequent answer."""
-        counts = Counter(answer for item in items for answer, score in item.target.items() if score >= 0.5)
-        return max(counts.values()) / len(items)
+        """Always the answer that scores best over all."""
+        totals: Counter[str] = Counter()
+        for item in items:
+            totals.update(item.target)
+        return max(totals.values()) / len(items)

@@ -30,7 +30,7 @@ class ScoreEntailment(ScoreItems):
             answer=names[best],
             wanted=item.target,
             score=float(scores[best]),
-            right=names[best] == item.target,
+            credit=float(names[best] == item.target),
         )
 
     def guess(self, items: Sequence[Item], regions: Sequence[Regions]) -> float:

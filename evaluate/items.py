@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from evaluate.heldout import open_regions, whole
+from evaluate.leaderboards import BOARD, Board, check_board, check_complete, write_board
 from evaluate.results import EXTENSION, Metric, write_metrics
 from pipeline.stage import Inputs, Output, Params, Shard, Stage
 from pipeline.stats import Stats
@@ -27,7 +28,10 @@ PREDICTIONS = ".predictions.parquet"
 
 
 class ItemParams(Params):
-    """Nothing to set."""
+    """What is written besides the numbers."""
+
+    leaderboard: Board = ""
+    """Write the file that this data set's board takes, `vqa` or `snli_ve`; every item must have an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +42,19 @@ class Judged:
         answer: what the model says, in words.
         wanted: what is right, in words.
         score: the model's, of its answer.
-        right: whether it counts as right.
+        credit: from 0 to 1, how right it is.
     """
 
     item: Item
     answer: str
     wanted: str
     score: float
-    right: bool
+    credit: float
+
+    @property
+    def right(self) -> bool:
+        """Whether it counts as right, where that is yes or no."""
+        return self.credit >= 0.5
 
 
 class ScoreItems(Stage[ItemParams]):
@@ -69,6 +78,7 @@ class ScoreItems(Stage[ItemParams]):
 
     def shards(self, inputs: Inputs) -> Iterator[Shard]:
         """One: the numbers."""
+        check_board(self.params.leaderboard, self.task)
         yield whole(self.task, inputs)
 
     def judge(self, item: Item, scores: NDArray[np.float32], names: Sequence[str], seen: Regions) -> Judged:
@@ -99,6 +109,7 @@ class ScoreItems(Stage[ItemParams]):
                 out.fail(item.key, "no_regions", f"no regions in {inputs['regions'].manifest.node}")
         stats.failed.update(row["class"] for row in out.failures)
         stats.n_ok = len(items)
+        check_complete(self.params.leaderboard, items, stats.n_in)
         write_metrics(out.path(EXTENSION), list(self._metrics(items, store, inputs, out)))
         return stats
 
@@ -111,6 +122,13 @@ class ScoreItems(Stage[ItemParams]):
         seen = [store[item.image] for item in items]
         judged = self._judged(items, seen, self._open(inputs, "model"))
         _write_predictions(out, judged)
+        if self.params.leaderboard:
+            write_board(self.params.leaderboard, out.path(BOARD[self.params.leaderboard].extension), judged)
+        known = [i for i, item in enumerate(items) if item.target]
+        items, seen, judged = [items[i] for i in known], [seen[i] for i in known], [judged[i] for i in known]
+        if not items:
+            yield _accuracy(self.task, [], reason="its data set keeps the right answers to itself")
+            return
         yield _accuracy(self.task, judged, self.guess(items, seen))
         kinds = sorted({each.item.kind for each in judged} - {""})
         for kind in kinds:
@@ -149,16 +167,21 @@ def _other_images(items: Sequence[Item]) -> list[str]:
     return [following[item.image] for item in items]
 
 
-def _accuracy(protocol: str, judged: Sequence[Judged], chance: float | None = None) -> Metric:
+def _accuracy(
+    protocol: str,
+    judged: Sequence[Judged],
+    chance: float | None = None,
+    reason: str = "no sample has such items and regions",
+) -> Metric:
     n = len(judged)
     return Metric(
         name="accuracy",
-        value=sum(each.right for each in judged) / n if n else None,
+        value=sum(each.credit for each in judged) / n if n else None,
         unit="fraction",
         protocol=protocol,
         n=n,
         chance=chance,
-        reason="" if n else "no sample has such items and regions",
+        reason="" if n else reason,
     )
 
 
@@ -169,7 +192,12 @@ def _write_predictions(out: Output, judged: Sequence[Judged]) -> None:
 
     texts = ("key", "image", "kind", "text", "wanted", "answer")
     schema = pa.schema(
-        [*((name, pa.string()) for name in texts), ("score", pa.float32()), ("right", pa.bool_())]
+        [
+            *((name, pa.string()) for name in texts),
+            ("score", pa.float32()),
+            ("credit", pa.float32()),
+            ("right", pa.bool_()),
+        ]
     )
     rows: list[dict[str, Any]] = [
         {
@@ -180,6 +208,7 @@ def _write_predictions(out: Output, judged: Sequence[Judged]) -> None:
             "wanted": each.wanted,
             "answer": each.answer,
             "score": each.score,
+            "credit": each.credit,
             "right": each.right,
         }
         for each in judged

@@ -25,14 +25,14 @@ class ScoreReferring(ScoreItems):
     def judge(self, item: Item, scores: NDArray[np.float32], names: Sequence[str], seen: Regions) -> Judged:
         """The best-scored region; an image without regions is a miss."""
         if not len(scores):
-            return Judged(item=item, answer="", wanted=_words(item.target), score=0.0, right=False)
+            return Judged(item=item, answer="", wanted=_words(item.target), score=0.0, credit=0.0)
         best = int(scores.argmax())
         return Judged(
             item=item,
             answer=_words(seen.boxes[best].tolist()),
             wanted=_words(item.target),
             score=float(scores[best]),
-            right=_overlap(seen, item)[best] >= 0.5,
+            credit=float(_overlap(seen, item)[best] >= 0.5),
         )
 
     def guess(self, items: Sequence[Item], regions: Sequence[Regions]) -> float:

@@ -21,8 +21,10 @@ class Item:
     Attributes:
         key: `<sample key>/<question|entailment|expression><n>`.
         image: the sample's key.
-        target: the answers with their scores, the label, or the box (x1, y1, x2, y2 in pixels).
+        target: the answers with their scores, the label, or the box (x1, y1, x2, y2 in pixels); empty where
+            its data set keeps that to itself.
         kind: for breaking down a score, or an empty string.
+        id: in its data set's own terms, for the leaderboard; None where it has none.
     """
 
     key: str
@@ -30,24 +32,22 @@ class Item:
     text: str
     target: Any
     kind: str = ""
+    id: int | str | None = None
 
 
 def questions(sample: Sample) -> Iterator[Item]:
-    """Questions with one right answer each."""
+    """Questions with their right answers: scored ones, or one."""
     for i, each in enumerate(sample.truth.get("questions", ())):
-        yield Item(
-            f"{sample.key}/question{i}",
-            sample.key,
-            each["question"],
-            {each["answer"]: 1.0},
-            each.get("type", ""),
-        )
+        answers = each.get("answers", {each["answer"]: 1.0} if "answer" in each else {})
+        key = f"{sample.key}/question{i}"
+        yield Item(key, sample.key, each["question"], answers, each.get("type", ""), each.get("id"))
 
 
 def entailments(sample: Sample) -> Iterator[Item]:
     """Statements with one of `LABELS`."""
     for i, each in enumerate(sample.truth.get("entailments", ())):
-        yield Item(f"{sample.key}/entailment{i}", sample.key, each["text"], each["label"], each["label"])
+        key, label = f"{sample.key}/entailment{i}", each["label"]
+        yield Item(key, sample.key, each["text"], label, label, each.get("id"))
 
 
 def expressions(sample: Sample) -> Iterator[Item]:
@@ -55,7 +55,7 @@ def expressions(sample: Sample) -> Iterator[Item]:
     objects: Sequence[Mapping[str, Any]] = sample.truth.get("objects", ())
     for i, each in enumerate(sample.truth.get("expressions", ())):
         box = tuple(float(x) for x in objects[each["object"]]["box"])
-        yield Item(f"{sample.key}/expression{i}", sample.key, each["text"], box)
+        yield Item(f"{sample.key}/expression{i}", sample.key, each["text"], box, id=each.get("id"))
 
 
 READERS: Mapping[str, Callable[[Sample], Iterator[Item]]] = {
