@@ -100,11 +100,23 @@ class Shards(Stage[ShardsParams]):
 
     def shards(self, inputs: Inputs) -> Iterator[Shard]:
         """One shard for each chunk of the source, numbered without gaps."""
-        number = -1
-        for number, chunk in enumerate(self.source.chunks(self.params.samples_per_shard, inputs.digest)):
-            yield Shard(name=f"{number:05d}", uses=chunk.uses, args=chunk.args)
-        if number < 0:
+        chunks = self._chunks(inputs)
+        if not chunks:
             raise DataError(f"the data set '{self.source.dataset}' holds no rows", "check it in stages.yaml")
+        for number, chunk in enumerate(chunks):
+            yield Shard(name=f"{number:05d}", uses=chunk["uses"], args=chunk["args"])
+
+    def _chunks(self, inputs: Inputs) -> list[dict[str, Any]]:
+        size = self.params.samples_per_shard
+
+        def cut() -> list[dict[str, Any]]:
+            return [{"args": c.args, "uses": c.uses} for c in self.source.chunks(size, inputs.digest)]
+
+        reads = self.source.reads(inputs.digest)
+        if reads is None:
+            return cut()
+        chunks: list[dict[str, Any]] = inputs.recall([self.params.keyed()["dataset"], size, reads], cut)
+        return chunks
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Write `<shard>.tar` and `<shard>.parquet`; a retry ends in the bytes of a run that never failed."""

@@ -99,6 +99,13 @@ class Source(Generic[P]):
         """
         raise NotImplementedError
 
+    def reads(self, digest: Callable[[Path], str]) -> Mapping[str, str] | None:
+        """Digests of all that `chunks` reads; None, the default, where that is not known beforehand.
+
+        Known, the chunks are worked out once and remembered: worth it where that takes seconds.
+        """
+        return None
+
     def rows(self, args: Mapping[str, Any]) -> Iterator[Row]:
         """Yield the rows of the chunk that `args` describes, each one, readable or not."""
         raise NotImplementedError

@@ -39,7 +39,7 @@ def find_garbage(workspace: Workspace, plans: Mapping[str, NodePlan]) -> list[Ga
         else:
             why = "another configuration" if node in plans else "no stage of this name"
         found.append(Garbage(folder, why, _size(folder)))
-    return [*found, *_left_over(workspace)]
+    return [*found, *_forgotten(workspace), *_left_over(workspace)]
 
 
 def collect(workspace: Workspace, garbage: Iterable[Garbage]) -> int:
@@ -56,6 +56,12 @@ def collect(workspace: Workspace, garbage: Iterable[Garbage]) -> int:
         drop(each.path)
         freed += each.size
     return freed
+
+
+def _forgotten(workspace: Workspace) -> Iterator[Garbage]:
+    """What the plans that were just made have not asked the memory for."""
+    for path in workspace.memory.unused():
+        yield Garbage(path, "worked out from other raw data", path.stat().st_size)
 
 
 def _left_over(workspace: Workspace) -> Iterator[Garbage]:

@@ -100,7 +100,9 @@ def plan_node(node: Node, workspace: Workspace, made: Mapping[str, Artifact]) ->
         UserError: its raw data is missing or unreadable.
     """
     inputs = Inputs(
-        {name: tuple(made[up] for up in ups) for name, ups in node.inputs.items()}, workspace.digests.digest
+        {name: tuple(made[up] for up in ups) for name, ups in node.inputs.items()},
+        workspace.digests.digest,
+        workspace.memory.recall,
     )
     try:
         shards = list(node.stage.shards(inputs))

@@ -77,9 +77,15 @@ class Shard:
 class Inputs:
     """The artifacts that a stage reads, by the name that its `inputs` gives them."""
 
-    def __init__(self, artifacts: Mapping[str, tuple[Artifact, ...]], digest: Callable[[Path], str]) -> None:
+    def __init__(
+        self,
+        artifacts: Mapping[str, tuple[Artifact, ...]],
+        digest: Callable[[Path], str],
+        recall: Callable[[Any, Callable[[], Any]], Any] = lambda of, make: make(),
+    ) -> None:
         self._artifacts = artifacts
         self._digest = digest
+        self._recall = recall
 
     def __getitem__(self, name: str) -> Artifact:
         """The one artifact behind `name`.
@@ -109,6 +115,15 @@ class Inputs:
             UserError: the file is missing or unreadable.
         """
         return self._digest(path)
+
+    def recall(self, of: Any, make: Callable[[], Any]) -> Any:
+        """What `make` works out from raw data, at the first call for `of` alone: the plan is made often.
+
+        Args:
+            of: all that determines it, digests of the raw data among it; plain JSON.
+            make: returns plain JSON.
+        """
+        return self._recall(of, make)
 
 
 class Output:

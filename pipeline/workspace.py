@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.artifacts import PARTIAL, ShardRecord
 from pipeline.digests import DigestCache
 from pipeline.lock import LOCK
+from pipeline.memory import Memory
 
 KEY_DIGITS = 16
 LOGS = "logs"
@@ -34,6 +35,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.digests = DigestCache(root / ".digests.json")
+        self.memory = Memory(root / ".memory")
 
     def folder(self, node: str, key: str, revision: int = 0) -> Path:
         """Directory of an artifact; a revision is a later making of it, such as with failed rows retried."""

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crawl.spans
+from crawl.fetch.urls import normalise
 from crawl.repeated import Marks, image_id, spelling
 from crawl.spans import open_table
 from crawl.tables import read_table
@@ -128,3 +129,16 @@ def test_the_quick_look_at_an_address_agrees_with_working_it_out():
     assert len({spelling(each.encode()) for each in same}) == 1
     assert len({image_id(each) for each in [*same, "http://a.org/B.jpg"]}) == 2
     assert spelling(b"no address") == b"no address"
+
+
+PARTS = [*"abzAZ09._~!$&'()*+,;=:@/-?", "%20", "%25", "%C3%A9", "%FF", "%2F", "%7E", "/./", "/.."]
+
+
+@given(
+    st.sampled_from(["a.org", "A.org", "b-0.net"]),
+    st.sampled_from(["", ":1", ":80", ":443", ":8080", ":65535"]),
+    st.lists(st.sampled_from(PARTS), max_size=8),
+)
+def test_an_address_taken_as_it_is_would_not_have_changed(host, port, parts):
+    address = f"https://{host}{port}/{''.join(parts)}"
+    assert spelling(address.encode()) == str(normalise(address)).encode()

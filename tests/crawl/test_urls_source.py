@@ -140,3 +140,30 @@ def test_a_crawl_without_a_contact_is_refused(tmp_path, server):
     [chunk] = made.chunks(10, lambda path: "")
     with pytest.raises(ConfigError, match="names somebody to ask"):
         list(made.rows(chunk.args))
+
+
+def test_a_table_is_cut_once_until_it_changes(tmp_path, monkeypatch):
+    from crawl.shards import Shards, ShardsParams
+    from pipeline.memory import Memory
+    from pipeline.stage import Inputs
+    from store.atomic import sha256_file
+
+    table = write(tmp_path / "t.tsv", [(f"http://a.org/{i}.jpg", "a dog") for i in range(9)])
+    block = {
+        "source": "crawl.sources.urls:Urls",
+        "table": str(table),
+        "name": "t",
+    }
+    calls = []
+    chunks = Urls.chunks
+    monkeypatch.setattr(Urls, "chunks", lambda *args: calls.append(args) or chunks(*args))
+
+    def plan(size):
+        stage = Shards(ShardsParams(dataset=block, samples_per_shard=size))
+        return list(stage.shards(Inputs({}, sha256_file, Memory(tmp_path / "memory").recall)))
+
+    assert plan(4) == plan(4)
+    assert (len(plan(4)), len(calls)) == (3, 1)
+    assert (len(plan(9)), len(calls)) == (1, 2)
+    write(table, [(f"http://a.org/{i}.jpg", "a cat") for i in range(13)])
+    assert (len(plan(4)), len(calls)) == (4, 3)
