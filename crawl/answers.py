@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +37,7 @@ _STOP = re.compile(r"(?<!\d)\.|\.(?!\d)")
 _MARK = re.compile(r"[^\w\s':.]|_")
 
 
+@lru_cache(1 << 17)
 def spelled(answer: str) -> str:
     """Spell an answer by the rules of the challenge; one that they leave nothing of, as `a`, stays."""
     text = _STOP.sub("", _THOUSANDS.sub("", answer.lower()))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 from pydantic import Field, field_validator
 
 from crawl.captions import Dropped, check, is_utf8, printable
+from crawl.limits import memory_limit
 from crawl.resize import Resize
 from crawl.source import UNREAD, Row, RowError, Source, make_source
 from pipeline.artifacts import ShardRecord
@@ -43,6 +44,7 @@ COUNTED = (
     "entailments",
     "expressions",
     "choices",
+    "words",
 )
 """Lists of `truth` whose items are counted."""
 DROPPED = ".dropped.parquet"
@@ -66,6 +68,9 @@ class ShardsParams(Params):
     """Scale images and encode them as JPEG again; by default a shard keeps the bytes that were found."""
     decoders: int = unkeyed(2)
     """Threads of a worker that decode images ahead of the one that is written."""
+    memory: int = Field(2 << 30, ge=0, json_schema_extra={"keyed": False})
+    """Bytes that a worker may take for a shard on top of what it holds; an image that needs more fails as
+    `decode`. 0 sets no limit."""
 
     @field_validator("dataset")
     @classmethod
@@ -132,7 +137,8 @@ class Shards(Stage[ShardsParams]):
             rows = self.source.again(shard.args, frozenset(key.removeprefix(prefix) for key in out.retry))
         first: dict[str, int] = {}
         dropped: list[dict[str, str]] = []
-        with ShardWriter(out.path(".tar"), out.path(".parquet")) as writer:
+        limit = memory_limit(self.params.memory)
+        with limit, ShardWriter(out.path(".tar"), out.path(".parquet")) as writer:
             for number, (row, picture) in enumerate(self._ahead(tally.timed("read", rows)), start=1):
                 key = f"{self.source.dataset}/{row.id}"
                 known = isinstance(row.image, RowError) and row.image is not UNREAD

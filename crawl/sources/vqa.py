@@ -20,7 +20,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from crawl.annotated import Annotated, Fault
 from crawl.answers import Soft, read_answers, soft_scores, spelled
@@ -39,6 +39,10 @@ STATED = {
     "test-dev2015": {"questions": 107_394},
 }
 """The download page of the data set, visualqa.org/download.html; test-dev2015 by Goyal et al. 2017."""
+
+
+_Asked: TypeAlias = tuple[Mapping[str, Any], Mapping[str, Any] | None]
+"""A question and its annotation, as the files have them."""
 
 
 class VqaParams(IndexedParams):
@@ -84,8 +88,8 @@ class Vqa(Annotated[VqaParams]):
         require_counts(self.dataset, found, stated, self.params.counts)
 
     @property
-    def groups(self) -> Mapping[int, list[dict[str, Any]]]:
-        """Image id -> its questions, in the form of `truth`."""
+    def groups(self) -> Mapping[int, list[_Asked]]:
+        """Image id -> its questions with their annotations."""
         return self._joined[0]
 
     @property
@@ -98,18 +102,27 @@ class Vqa(Annotated[VqaParams]):
         subset = self._subset.replace("-dev", "")
         file = f"COCO_{subset}_{name:012d}.jpg"
         names = (file, f"{subset}/{file}", f"{name:012d}.jpg")
+        questions = [
+            {
+                "id": question["question_id"],
+                "question": question["question"],
+                "lang": self.params.lang,
+                **self._answered(annotation),
+            }
+            for question, annotation in self.groups[name]
+        ]
         return Entry(
             where=f"image {name}",
             id=str(name),
             image=self.files.find(*names) if self.files else file,
             source_ids={"coco": str(name), "file_name": file},
             split=subset.rstrip("0123456789"),
-            truth={"questions": self.groups[name]},
+            truth={"questions": questions},
         )
 
     @cached_property
-    def _joined(self) -> tuple[dict[int, list[dict[str, Any]]], list[Fault]]:
-        """Questions with their answers by image, and what cannot be used."""
+    def _joined(self) -> tuple[dict[int, list[_Asked]], list[Fault]]:
+        """Questions with their annotations by image, and what cannot be used."""
         faults: list[Fault] = []
         annotated: dict[int, Mapping[str, Any]] = {}
         for number, each in enumerate(self._annotations or (), start=1):
@@ -119,7 +132,7 @@ class Vqa(Annotated[VqaParams]):
             elif annotated.setdefault(name, each) is not each:
                 detail = f"question {name} was annotated before"
                 faults.append(Fault(f"annotation {number}", "duplicate", detail))
-        images: dict[int, list[dict[str, Any]]] = {}
+        images: dict[int, list[_Asked]] = {}
         seen: set[int] = set()
         for number, each in enumerate(self._questions, start=1):
             name, image = _id(each, "question_id"), _id(each, "image_id")
@@ -140,8 +153,7 @@ class Vqa(Annotated[VqaParams]):
                 detail = f"question id {name} is of image {image}, its answers of {annotation['image_id']}"
                 faults.append(Fault(f"question {number}", "bad_row", detail))
             else:
-                made = {"id": name, "question": text, "lang": self.params.lang}
-                images.setdefault(image, []).append({**made, **self._answered(annotation)})
+                images.setdefault(image, []).append((each, annotation))
             seen.add(name)
         faults += (
             Fault(f"annotation of question id {name}", "no_question", "the question is not there")
