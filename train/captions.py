@@ -53,6 +53,7 @@ class Captions:
         languages: that occur, sorted.
         letters: float64 [samples], mean length of a sample's captions in characters.
         images: int64 [samples], equal where two samples hold the same picture, whatever their keys.
+        groups: int64 [captions], by place, equal where captions translate each other.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -65,7 +66,9 @@ class Captions:
         table = table.filter(pc.equal(table["status"], SUCCESS)).combine_chunks()
         captions = table["captions"].combine_chunks()
         self._keys = table["key"].combine_chunks()
-        self.images = same_images(table["sha256"].to_pylist())
+        digests = table["sha256"].to_pylist()
+        self.images = same_images(digests)
+        self._pictured = [bool(digest) for digest in digests]
         lengths = pc.fill_null(pc.list_value_length(captions), 0).to_numpy(zero_copy_only=False)
         self._ends = np.cumsum(lengths)
         flat = captions.flatten()
@@ -73,6 +76,8 @@ class Captions:
         total = letters[self._ends] - letters[self._ends - lengths]
         self.letters: NDArray[np.float64] = total / np.maximum(lengths, 1)
         self._ids, self._texts = flat.field("id"), flat.field("text")
+        sources = pc.coalesce(flat.field("translates"), self._ids).dictionary_encode()
+        self.groups: NDArray[np.int64] = sources.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         languages = flat.field("lang").dictionary_encode()
         names = languages.dictionary.to_pylist()
         self.languages: tuple[str, ...] = tuple(sorted(names))
@@ -86,6 +91,10 @@ class Captions:
         """The key of a sample."""
         found: str = self._keys[row].as_py()
         return found
+
+    def pictured(self, row: int) -> bool:
+        """Whether the sample has a picture, or is text alone."""
+        return bool(self._pictured[row])
 
     def of(self, row: int) -> dict[int, NDArray[np.int64]]:
         """For each language of a sample, as a position in `languages`, the places of its captions."""

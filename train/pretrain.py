@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
@@ -69,18 +70,28 @@ class Pretrain(Stage[PretrainParams]):
     Params = PretrainParams
     inputs: ClassVar[Mapping[str, str]] = {
         "shards*": "samples with captions",
-        "regions*": "regions of their images",
+        "regions?*": "regions of their images; a model of text alone needs none",
         "phrases?*": "phrases of their captions; without, none are used",
         "concepts?": "the phrase concepts that get an embedding",
         "tokenizer": "word pieces",
+        "model?*": "of the family vlbert: models to start from, the later laid over the earlier",
     }
 
     def shards(self, inputs: Inputs) -> Iterator[Shard]:
         """One: the model."""
-        for name in ("shards", "regions", "tokenizer"):
+        stream = self.params.load().family == "vlbert"
+        for name in ("shards", "tokenizer") if stream else ("shards", "regions", "tokenizer"):
             if name not in inputs:
                 raise ConfigError(f"{type(self).__name__} needs the input '{name}'", "name it in stages.yaml")
-        yield Shard(name=NAME, uses=digests(inputs, "shards", "regions", "phrases", "concepts", "tokenizer"))
+        if "model" in inputs and not stream:
+            raise ConfigError(
+                "only a model of the family 'vlbert' is pre-trained on from another", "drop `model`"
+            )
+        uses = digests(inputs, "shards", "regions", "phrases", "concepts", "tokenizer", "model")
+        for name in ("bert", "checkpoint"):
+            local = Path(str(self.params.load().settings.get(name, "")))
+            uses |= {f"{name} {file.name}": inputs.digest(file) for file in weight_files(local)}
+        yield Shard(name=NAME, uses=uses)
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Run the ranks, pass on their progress, and count what was trained on."""
@@ -123,15 +134,12 @@ class Pretrain(Stage[PretrainParams]):
         from store.concepts import PHRASES, VOCABULARY
         from train.job import Job
 
-        def tables(name: str, extension: str) -> tuple[str, ...]:
-            return tuple(str(a.file(record.name, extension)) for a in inputs.all(name) for record in a.shards)
-
         phrases = "phrases" in inputs and "concepts" in inputs
         return Job(
             recipe=recipe.model_dump(mode="json"),
-            shards=tables("shards", ".parquet"),
+            shards=tables(inputs, "shards", ".parquet"),
             regions=tuple(str(a.path) for a in inputs.all("regions")),
-            phrases=tables("phrases", PHRASES) if phrases else (),
+            phrases=tables(inputs, "phrases", PHRASES) if phrases else (),
             concepts=str(inputs["concepts"].file("all", VOCABULARY)) if phrases else "",
             tokenizer=str(inputs["tokenizer"].path),
             output=str(out.folder / shard.name),
@@ -139,4 +147,17 @@ class Pretrain(Stage[PretrainParams]):
             logs=str(out.logs),
             run=sha256_json({"uses": dict(shard.uses), **self.params.keyed()}),
             ranks=self.params.ranks,
+            extra={"starts": [str(a.path) for a in inputs.all("model")]} if "model" in inputs else {},
         )
+
+
+def tables(inputs: Inputs, name: str, extension: str) -> tuple[str, ...]:
+    """One file of each shard of an input's artifacts."""
+    return tuple(str(a.file(record.name, extension)) for a in inputs.all(name) for record in a.shards)
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The weights at a path: the file itself, or those of a folder."""
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix in (".safetensors", ".bin"))
+    return [path] if path.is_file() else []

@@ -7,6 +7,8 @@ import torch
 from train.config import Recipe
 from train.layout import positions
 from train.models.mvptr import Mvptr
+from train.models.vlbert import VlBert
+from train.models.vlbert_pretrained import Pretrained
 from train.vocabulary import Vocabulary
 
 
@@ -26,6 +28,19 @@ def build_model(recipe: Recipe, vocabulary: Vocabulary, region_dim: int) -> Mvpt
     )
     start_concepts(model, vocabulary)
     return model
+
+
+def build_vlbert(recipe: Recipe, words: int, feature_dim: int, classes: int) -> Pretrained:
+    """Build a model of the family `vlbert`; draws from torch's global generator.
+
+    Args:
+        words: word pieces.
+        feature_dim: D of the regions' features; 0 for a model that never sees.
+        classes: C of the regions' posteriors.
+    """
+    settings = recipe.vlbert
+    trunk = VlBert(settings.model, settings.compatibility, words=words, feature_dim=feature_dim)
+    return Pretrained(trunk, settings.objectives, classes)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from train.config import Block
 from train.tasks.settings import AnswerSettings, EntailmentSettings, ReferringSettings
+from train.vlbert.settings import MultilingualSettings
 
 SETTINGS: Mapping[str, type[Block]] = {
     "pretraining": Block,
@@ -13,6 +14,7 @@ SETTINGS: Mapping[str, type[Block]] = {
     "entailment": EntailmentSettings,
     "referring": ReferringSettings,
     "retrieval": Block,
+    "multilingual": MultilingualSettings,
 }
 """Task (a module of this package) -> what the recipe's block `settings` may hold for it."""
 FAMILY: Mapping[str, str] = {
@@ -21,5 +23,6 @@ FAMILY: Mapping[str, str] = {
     "entailment": "mvptr",
     "referring": "mvptr",
     "retrieval": "mvptr",
+    "multilingual": "vlbert",
 }
 """Task -> the family of models that it trains."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import normalizers
+
+from train.vocabulary import Vocabulary
 
 Ids = NDArray[np.int64]
 
@@ -31,6 +34,17 @@ class Text:
         """The first pieces, and the last one, which stays [SEP]."""
         kept = kept_places(len(self), length)
         return Text(self.ids[kept], self.segments[kept], self.seen[kept])
+
+
+def split(vocabulary: Vocabulary, text: str) -> tuple[Ids, Ids]:
+    """Word pieces of a text, int64 [n] without special tokens, and the word that each belongs to, from 0."""
+    encoding = vocabulary.tokenizer.encode(text, add_special_tokens=False)
+    return np.array(encoding.ids, np.int64), np.array(encoding.word_ids, np.int64)
+
+
+def lower_and_strip(vocabulary: Vocabulary) -> None:
+    """Make a vocabulary lower-case what it reads and lose its accents, as MM-BERT's code does by mistake."""
+    vocabulary.tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
 
 
 def sentences(

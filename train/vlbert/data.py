@@ -1,0 +1,195 @@
+"""Samples as rows of pre-training: sentences in one or several languages, with regions or without."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from store.errors import DataError
+from train.batch import IGNORE
+from train.captions import Captions
+from train.config import Recipe
+from train.data import RegionStore, mix
+from train.draws import generator, seed64
+from train.order import Place
+from train.vlbert.collate import JointExample
+from train.vlbert.drawing import Drawing
+from train.vlbert.masking import mask_regions, mask_whole_words
+from train.vlbert.regions import Detector, Scene, arrange, certainty, class_targets, fit_together
+from train.vlbert.settings import MultilingualSettings, Reading
+from train.vlbert.texts import Text, kept_places, sentences, split
+from train.vocabulary import Vocabulary
+
+JOINT_LIMIT = 64
+"""VL-BERT's common length of words and regions."""
+
+
+class Sentences:
+    """The rows of one stream.
+
+    Args:
+        reading: what is made of the samples.
+        store: of regions; None where only texts are read.
+        detector: of the regions.
+
+    Attributes:
+        unusable: (key, class, detail) of the samples left out.
+        sizes: float64 [rows], how long each row's captions are.
+        repeats: float64 [rows], how often each row comes in an epoch; None where all come once.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: MultilingualSettings,
+        reading: Reading,
+        vocabulary: Vocabulary,
+        captions: Captions,
+        store: RegionStore | None,
+        detector: Detector,
+    ) -> None:
+        self.recipe, self.settings, self.reading = recipe, settings, reading
+        self.vocabulary, self.detector = vocabulary, detector
+        self._captions, self._store = captions, store
+        self.unusable: list[tuple[str, str, str]] = []
+        wanted = recipe.data.languages
+        weights = [wanted.get(name, 0.0) if wanted else 1.0 for name in captions.languages]
+        self._drawing = Drawing(captions, weights, reading.sentences)
+        usable = [row for row in range(len(captions)) if self._usable(row)]
+        held_out = [self._is_held_out(row) for row in usable]
+        self._rows = np.array([row for row, out in zip(usable, held_out, strict=True) if not out], np.int64)
+        self._held_out = np.array([row for row, out in zip(usable, held_out, strict=True) if out], np.int64)
+        if not len(self._rows):
+            what = self.unusable[0][2] if self.unusable else "there are none"
+            raise DataError(
+                f"none of {len(captions)} samples can be read as '{reading.source}': {what}",
+                "do regions and shards belong together, and do data.languages occur in them?",
+            )
+        self.sizes = captions.letters[self._rows]
+        self.repeats: NDArray[np.float64] | None = None
+        if recipe.data.temperature is not None:
+            each = range(len(weights))
+            present = np.array([[lang in captions.of(int(row)) for lang in each] for row in self._rows])
+            self._drawing.weights, self.repeats = mix(present, np.array(weights), recipe.data.temperature)
+        self._drawing.refuse_identical(self._rows.tolist())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def languages(self) -> tuple[str, ...]:
+        """The languages whose captions can be drawn, sorted."""
+        pairs = zip(self._captions.languages, self._drawing.weights, strict=True)
+        return tuple(name for name, weight in pairs if weight > 0)
+
+    def key(self, row: int) -> str:
+        """The sample's key."""
+        return self._captions.key(int(self._rows[row]))
+
+    def held_out(self) -> Sentences:
+        """The samples that are kept from training, for validation."""
+        found = copy.copy(self)
+        found._rows = self._held_out
+        return found
+
+    def example(self, place: Place) -> JointExample:
+        """Draw sentences, mask words and regions: a function of (seed, epoch, key, copy) and nothing else."""
+        key = self.key(place.row)
+        which = (place.copy,) if place.copy else ()
+        draws = generator(self.recipe.run.seed, place.epoch, key, "example", *which)
+        row, matched = int(self._rows[place.row]), True
+        scene = self._scene(key, draws) if self.reading.source == "pictures" else None
+        matching = self.recipe.vlbert.objectives.matching
+        if scene is not None and matching.weight and draws.random() < matching.strangers:
+            row, matched = self._stranger(row, draws)
+        text, labels = self._masked(self._drawing.draw(row, draws), draws)
+        return self._cut(key, text, labels, scene, matched)
+
+    def _masked(self, texts: Sequence[str], draws: np.random.Generator) -> tuple[Text, NDArray[np.int64]]:
+        compatibility, vocabulary = self.recipe.vlbert.compatibility, self.vocabulary
+        masked = self.recipe.vlbert.objectives.masked_words
+        limit = None if compatibility.seq_len_policy == "joint64" else self.recipe.lengths.words
+        parts, labels = [], [np.array([IGNORE], np.int64)]
+        for text in texts:
+            ids, words = split(vocabulary, text)
+            changed, wanted = mask_whole_words(
+                ids[:limit],
+                words[:limit],
+                masked.chance if masked.weight else 0.0,
+                draws,
+                mask=vocabulary.mask,
+                first=len(vocabulary.special),
+                last=vocabulary.words,
+            )
+            parts.append(changed)
+            labels += [wanted, np.array([IGNORE], np.int64)]
+        second = compatibility.segment_second_language
+        whole = sentences(parts, cls=vocabulary.cls, sep=vocabulary.sep, second=second)
+        return whole, np.concatenate(labels)
+
+    def _scene(self, key: str, draws: np.random.Generator) -> Scene:
+        assert self._store is not None
+        regions, objectives = self._store[key], self.recipe.vlbert.objectives
+        compatibility, background = self.recipe.vlbert.compatibility, self.detector.background
+        chance = objectives.masked_regions.chance if objectives.masked_regions.weight else 0.0
+        hidden, labelled = mask_regions(len(regions), chance, draws)
+        scene = arrange(
+            regions,
+            certainty(
+                regions, background=background, include_background=compatibility.sort_include_background
+            ),
+            hidden=hidden,
+            labelled=labelled,
+            targets=class_targets(regions, len(self.detector.classes), background=background),
+            scale=self.settings.scale,
+            mirrored=bool(draws.random() < self.settings.mirror),
+        )
+        if scene.features.shape[1] != self.detector.feature_dim or not np.isfinite(scene.features).all():
+            raise DataError(
+                f"regions of '{key}' are no {self.detector.feature_dim} finite numbers each",
+                "extract them again",
+            )
+        return scene
+
+    def _stranger(self, row: int, draws: np.random.Generator) -> tuple[int, bool]:
+        """Another row of another picture; the row itself where a few tries find none."""
+        for other in self._rows[draws.integers(0, len(self._rows), 8)].tolist():
+            if self._captions.images[other] != self._captions.images[row]:
+                return other, False
+        return row, True
+
+    def _cut(
+        self, key: str, text: Text, labels: NDArray[np.int64], scene: Scene | None, matched: bool
+    ) -> JointExample:
+        joint = self.recipe.vlbert.compatibility.seq_len_policy == "joint64"
+        regions = 0 if scene is None else min(len(scene), self.recipe.lengths.regions + 1)
+        words, regions = fit_together(len(text), regions, JOINT_LIMIT if joint else None)
+        kept = kept_places(len(text), words)
+        scene = None if scene is None else scene.first(regions)
+        labels = labels[kept]
+        if not matched:  # nothing can be told of words by regions that are not theirs
+            labels = np.full_like(labels, IGNORE)
+            assert scene is not None
+            scene = scene.unasked()
+        return JointExample(key=key, text=text.cut(words), labels=labels, scene=scene, matched=matched)
+
+    def _is_held_out(self, row: int) -> bool:
+        """By the key of its picture alone, as in `train.data.Data`."""
+        share, first = self.recipe.data.held_out, int(self._captions.images[row])
+        return share > 0 and seed64("held out", self._captions.key(first)) < share * 2**63
+
+    def _usable(self, row: int) -> bool:
+        key, source = self._captions.key(row), self.reading.source
+        if source != "captions" and (source == "pictures") != self._captions.pictured(row):
+            return False  # for another stream
+        if source == "pictures" and (self._store is None or key not in self._store):
+            self.unusable.append((key, "no_regions", "the region store does not hold this image"))
+            return False
+        choices = self._drawing.choices(row)
+        if not choices:
+            names = sorted(self._captions.languages[language] for language in self._captions.of(row))
+            what = "a caption" if self.reading.sentences == 1 else "translations"
+            self.unusable.append((key, "no_caption", f"{what} in no language of the recipe; it has {names}"))
+        return bool(choices)
