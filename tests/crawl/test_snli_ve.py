@@ -42,7 +42,7 @@ def test_statements_stand_in_the_truth_of_their_photograph(tmp_path: Path) -> No
 
 
 def test_what_is_broken_fails_alone(tmp_path: Path) -> None:
-    rows = [
+    rows: list[Any] = [
         line("a", "10"),
         line("b", "10", "-"),
         line("c", "10", "maybe"),

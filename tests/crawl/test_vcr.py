@@ -165,7 +165,7 @@ def test_images_and_metadata_in_zips(tmp_path: Path) -> None:
     for name in ("jpg", "json"):
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
             archive.write(folder / f"m/0.{name}", f"vcr1images/m/0.{name}")
-    places = {"images": [str(tmp_path / "jpg.zip")], "metadata": [str(tmp_path / "json.zip")]}
+    places: dict[str, Any] = {"images": [str(tmp_path / "jpg.zip")], "metadata": [str(tmp_path / "json.zip")]}
     run(stage(block(tmp_path, [line(0)], polygons=False, **places)), tmp_path / "out")
     (sample,) = read_metadata(tmp_path / "out/00000.parquet")
     assert [sorted(each) for each in sample.truth["objects"]] == [["attributes", "box", "name", "score"]] * 3
