@@ -10,20 +10,22 @@ from pipeline.stage import Inputs, Output, Shard
 from store.errors import ConfigError
 from train.config import Recipe
 from train.keys import digests
-from train.pretrain import NAME, Pretrain
+from train.pretrain import NAME, Pretrain, tables
 
 
 class FineTune(Pretrain):
-    """Train a pre-trained model on questions, statements or expressions of samples.
+    """Train a pre-trained model on questions, statements, expressions or captions of samples.
 
     The recipe's `task` says which. Sizes, lengths and tags are those of the model that it starts from, and so
-    are the word pieces. Writes the files of `Pretrain`; `train.models.tuned.load_tuned` opens the folder.
+    are the word pieces. Writes the files of `Pretrain`; `train.models.tuned.load_tuned` opens the folder, for
+    retrieval `train.models.api.load_model`.
     """
 
     version = 1
     inputs: ClassVar[Mapping[str, str]] = {
         "shards*": "samples with truth",
         "regions*": "regions of their images",
+        "phrases?*": "phrases of their captions, for retrieval; without, none are used",
         "model": "what it starts from",
     }
 
@@ -37,10 +39,11 @@ class FineTune(Pretrain):
                 f"recipe '{self.params.recipe}' is one for pre-training",
                 "give one with a task, or use Pretrain",
             )
-        yield Shard(name=NAME, uses=digests(inputs, "shards", "regions", "model"))
+        yield Shard(name=NAME, uses=digests(inputs, "shards", "regions", "phrases", "model"))
 
     def _job(self, shard: Shard, inputs: Inputs, out: Output, recipe: Recipe) -> Any:
         from store.atomic import sha256_json
+        from store.concepts import PHRASES
         from train.job import Job
         from train.models.start import open_start, tuned_recipe
 
@@ -51,11 +54,9 @@ class FineTune(Pretrain):
         shutil.copyfile(folder / f"{NAME}.tokenizer.json", tokenizer / "tokenizer.json")
         return Job(
             recipe=tuned_recipe(recipe, start.about).model_dump(mode="json"),
-            shards=tuple(
-                str(a.file(record.name, ".parquet")) for a in inputs.all("shards") for record in a.shards
-            ),
+            shards=tables(inputs, "shards", ".parquet"),
             regions=tuple(str(a.path) for a in inputs.all("regions")),
-            phrases=(),
+            phrases=tables(inputs, "phrases", PHRASES),
             concepts="",
             tokenizer=str(tokenizer),
             output=str(out.folder / shard.name),

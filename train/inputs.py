@@ -58,15 +58,19 @@ class RegionStores:
         return any(key in store for store in self._stores)
 
 
-def open_inputs(job: Job, recipe: Recipe) -> Prepared:
+def open_inputs(job: Job, recipe: Recipe, vocabulary: Vocabulary | None = None) -> Prepared:
     """Open a job's inputs.
+
+    Args:
+        vocabulary: of the model that is trained on; by default the job's tokenizer and concepts.
 
     Raises:
         CorruptError: a file is missing or damaged.
         DataError: they do not belong together.
     """
-    concepts = ConceptVocabulary.read(Path(job.concepts)).concepts if job.concepts else ()
-    vocabulary = Vocabulary(Path(job.tokenizer) / "tokenizer.json", concepts)
+    if vocabulary is None:
+        concepts = ConceptVocabulary.read(Path(job.concepts)).concepts if job.concepts else ()
+        vocabulary = Vocabulary(Path(job.tokenizer) / "tokenizer.json", concepts)
     regions = RegionStores([Path(path) for path in job.regions])
     captions = Captions([Path(path) for path in job.shards])
     phrases = PhraseTable([Path(path) for path in job.phrases]) if job.phrases else None

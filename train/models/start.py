@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
+from torch import nn
 
 from store.errors import CorruptError
 from train.config import Recipe
@@ -51,12 +52,20 @@ class Start:
             positions=positions(recipe.lengths),
         )
         if filled:
-            file = self.folder / f"{self.name}.safetensors"
-            tensors = {name.removeprefix(TUNED): tensor for name, tensor in load_file(file).items()}
-            match = load_matching(trunk, tensors)
-            if not match.complete:
-                raise CorruptError(f"{file}: {'; '.join(match.lines()[:3])}", "run its stage again")
+            self.fill(trunk)
         return trunk
+
+    def fill(self, model: nn.Module) -> None:
+        """Give a model the parameters of the stacks and of every head that it has.
+
+        Raises:
+            CorruptError: some are missing, or of another shape.
+        """
+        file = self.folder / f"{self.name}.safetensors"
+        tensors = {name.removeprefix(TUNED): tensor for name, tensor in load_file(file).items()}
+        match = load_matching(model, tensors)
+        if not match.complete:
+            raise CorruptError(f"{file}: {'; '.join(match.lines()[:3])}", "run its stage again")
 
 
 def open_start(folder: Path, name: str = "model") -> Start:

@@ -79,6 +79,11 @@ class Pretraining:
 def prepare(job: Job, recipe: Recipe) -> Pretraining:
     """Open a job's inputs."""
     inputs = open_inputs(job, recipe)
+    return Pretraining(recipe, inputs, streams_of(recipe, inputs.data))
+
+
+def streams_of(recipe: Recipe, data: Data) -> list[Stream]:
+    """The recipe's streams of pairs."""
 
     def stream(name: str, data: Data, batch: int, weight: float) -> Stream:
         def collated(examples: Sequence[Example], draws: np.random.Generator) -> Batch:
@@ -96,10 +101,10 @@ def prepare(job: Job, recipe: Recipe) -> Pretraining:
         )
 
     streams = [
-        stream(name, inputs.data.other(_speaking(recipe, each.languages)), each.batch, each.weight)
+        stream(name, data.other(_speaking(recipe, each.languages)), each.batch, each.weight)
         for name, each in recipe.data.streams.items()
     ]
-    return Pretraining(recipe, inputs, streams or [stream("pairs", inputs.data, recipe.data.batch, 1.0)])
+    return streams or [stream("pairs", data, recipe.data.batch, 1.0)]
 
 
 def _speaking(recipe: Recipe, languages: Mapping[str, float]) -> Recipe:
