@@ -30,22 +30,27 @@ class Attention(nn.Module):
         self.output = nn.Linear(hidden, hidden)
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Attend within [B, L, hidden]; `mask` [B, L] is True where there is a token."""
-        batch, length, hidden = x.shape
+    def forward(self, x: Tensor, mask: Tensor, first: int | None = None) -> Tensor:
+        """Attend within [B, L, hidden]; `mask` [B, L] is True where there is a token.
+
+        Args:
+            first: how many tokens, from the front, are wanted; by default all.
+        """
+        batch, _, hidden = x.shape
+        wanted = x[:, :first]
 
         def split(y: Tensor) -> Tensor:
-            return y.view(batch, length, self.heads, hidden // self.heads).transpose(1, 2)
+            return y.view(batch, -1, self.heads, hidden // self.heads).transpose(1, 2)
 
         mixed = functional.scaled_dot_product_attention(
-            split(self.query(x)),
+            split(self.query(wanted)),
             split(self.key(x)),
             split(self.value(x)),
             attn_mask=mask[:, None, None, :],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        out = self.output(mixed.transpose(1, 2).reshape(batch, length, hidden))
-        return self.norm(x + functional.dropout(out, self.dropout, self.training))
+        out = self.output(mixed.transpose(1, 2).reshape(wanted.shape))
+        return self.norm(wanted + functional.dropout(out, self.dropout, self.training))
 
     def shares(self, x: Tensor, mask: Tensor) -> Tensor:
         """How much each token attends to each other, [B, heads, L, L], without dropout."""
@@ -69,9 +74,9 @@ class Layer(nn.Module):
         self.down = nn.Linear(feed_forward, hidden)
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """[B, L, hidden] -> [B, L, hidden]; `mask` [B, L] is True where there is a token."""
-        x = self.attention(x, mask)
+    def forward(self, x: Tensor, mask: Tensor, first: int | None = None) -> Tensor:
+        """[B, L, hidden] -> [B, L, hidden], or the `first` tokens alone; `mask` [B, L] is True for tokens."""
+        x = self.attention(x, mask, first)
         out = self.down(functional.gelu(self.up(x)))
         return self.norm(x + functional.dropout(out, self.dropout, self.training))
 
@@ -93,6 +98,12 @@ class Stack(nn.Module):
             else:
                 x = layer(x, mask)
         return x
+
+    def front(self, x: Tensor, mask: Tensor, n: int) -> Tensor:
+        """The states of the first n tokens after the last layer, which does nothing for the others."""
+        for layer in self.layers[:-1]:
+            x = layer(x, mask)
+        return self.layers[-1](x, mask, n)
 
     def each(self, x: Tensor, mask: Tensor) -> list[Tensor]:
         """The states after every layer, the last one at the end."""

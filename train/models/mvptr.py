@@ -134,13 +134,10 @@ class Mvptr(nn.Module):
     def fuse(self, text: Tensor, text_mask: Tensor, regions: Tensor, region_mask: Tensor) -> Fused:
         """Run the fusion stack over states of both sides; tags and the visual [CLS] stay outside."""
         mask = torch.cat([text_mask, region_mask], dim=1)
-        joint, pooled = self._join(torch.cat([text, regions], dim=1), mask)
+        joint = self.fusion_stack(torch.cat([text, regions], dim=1), mask)
         length = text.shape[1]
+        pooled = torch.tanh(self.pooler(self._pool(joint, mask)))
         return Fused(joint[:, :length], joint[:, length:], pooled)
-
-    def _join(self, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        joint = self.fusion_stack(states, mask)
-        return joint, torch.tanh(self.pooler(self._pool(joint, mask)))
 
     def match(self, pooled: Tensor) -> Tensor:
         """Chance [n] that the two sides of a fused pair belong together."""
@@ -148,7 +145,9 @@ class Mvptr(nn.Module):
 
     def match_joint(self, states: Tensor, mask: Tensor) -> Tensor:
         """Chance [n] that the two sides belong together, whose states [n, L, h] are one sequence each."""
-        return self.match(self._join(states, mask)[1])
+        first = self.sizes.pooling == "first"
+        joint = self.fusion_stack.front(states, mask, 1) if first else self.fusion_stack(states, mask)
+        return self.match(torch.tanh(self.pooler(self._pool(joint, mask))))
 
     @property
     def scale(self) -> Tensor:
