@@ -148,14 +148,15 @@ class RefCoco(Annotated[RefCocoParams]):
             where = f"ref {number}"
             if fault := _fault(ref):
                 faults.append(Fault(where, "bad_row", fault))
-            elif ref["ref_id"] in seen:
+                continue
+            if ref["ref_id"] in seen:
                 faults.append(Fault(where, "duplicate", f"ref id {ref['ref_id']} was there before"))
             elif ref["ann_id"] not in self._objects.of.get(ref["image_id"], {}):
                 what = f"object {ref['ann_id']} of image {ref['image_id']}"
                 faults.append(Fault(where, "no_object", f"{what} is not in {self.params.instances.name}"))
             else:
                 images.setdefault(ref["image_id"], []).append(ref)
-            seen |= {ref["ref_id"]} if isinstance(ref.get("ref_id"), int) else set()
+            seen.add(ref["ref_id"])
         return images, faults
 
     @cached_property

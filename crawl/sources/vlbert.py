@@ -6,7 +6,8 @@ A JSON object on each line: `image` (`train_image.zip@/1000092795.jpg`: what fol
 `images`), and `caption` (text, or a list of words) or `caption_en`, `caption_de`, … which are translations of
 each other unless `translations: false` (as in `*_5captions_both.json`); with `word_en` and `word_de` it is
 MLT's. `frcnn` names features, which `babelscene import` reads. Lines that repeat an image add captions to it.
-Lines without images are parallel text: name the file `.jsonl` and give it to the source `parallel`.
+Lines without images are parallel text: name the file `.jsonl` and give it to the source `parallel`. All lines
+are held in memory, some 0.8 GB a million.
 """
 
 from __future__ import annotations

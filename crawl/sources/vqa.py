@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -123,35 +123,23 @@ class Vqa(Annotated[VqaParams]):
     @cached_property
     def _joined(self) -> tuple[dict[int, list[_Asked]], list[Fault]]:
         """Questions with their annotations by image, and what cannot be used."""
-        faults: list[Fault] = []
-        annotated: dict[int, Mapping[str, Any]] = {}
-        for number, each in enumerate(self._annotations or (), start=1):
-            name = _id(each, "question_id")
-            if name is None or _id(each, "image_id") is None or not _answers(each):
-                faults.append(Fault(f"annotation {number}", "bad_row", f"not in VQA's format: {each!r:.200}"))
-            elif annotated.setdefault(name, each) is not each:
-                detail = f"question {name} was annotated before"
-                faults.append(Fault(f"annotation {number}", "duplicate", detail))
+        annotated, faults = _by_question(self._annotations or ())
         images: dict[int, list[_Asked]] = {}
         seen: set[int] = set()
         for number, each in enumerate(self._questions, start=1):
+            where = f"question {number}"
             name, image = _id(each, "question_id"), _id(each, "image_id")
-            text = each.get("question") if isinstance(each, dict) else None
-            if name is None or image is None or not isinstance(text, str) or not is_utf8(text):
-                faults.append(Fault(f"question {number}", "bad_row", f"not in VQA's format: {each!r:.200}"))
+            if name is None or image is None or not _is_text(each.get("question")):
+                faults.append(Fault(where, "bad_row", f"not in VQA's format: {each!r:.200}"))
                 continue
             annotation = annotated.get(name)
             if name in seen:
-                faults.append(
-                    Fault(f"question {number}", "duplicate", f"question id {name} was there before")
-                )
+                faults.append(Fault(where, "duplicate", f"question id {name} was there before"))
             elif self._annotations is not None and annotation is None:
-                faults.append(
-                    Fault(f"question {number}", "no_annotation", f"no answers to question id {name}")
-                )
+                faults.append(Fault(where, "no_annotation", f"no answers to question id {name}"))
             elif annotation is not None and annotation["image_id"] != image:
                 detail = f"question id {name} is of image {image}, its answers of {annotation['image_id']}"
-                faults.append(Fault(f"question {number}", "bad_row", detail))
+                faults.append(Fault(where, "bad_row", detail))
             else:
                 images.setdefault(image, []).append((each, annotation))
             seen.add(name)
@@ -196,9 +184,22 @@ class Vqa(Annotated[VqaParams]):
 
     @cached_property
     def _annotations(self) -> list[Any] | None:
-        return (
-            _read(self.params.annotations, "annotations")["annotations"] if self.params.annotations else None
-        )
+        path = self.params.annotations
+        return _read(path, "annotations")["annotations"] if path else None
+
+
+def _by_question(annotations: Iterable[Any]) -> tuple[dict[int, Mapping[str, Any]], list[Fault]]:
+    """Annotations by their questions, and those that cannot be used."""
+    found: dict[int, Mapping[str, Any]] = {}
+    faults: list[Fault] = []
+    for number, each in enumerate(annotations, start=1):
+        where, name = f"annotation {number}", _id(each, "question_id")
+        answers = _list(each, "answers")
+        if name is None or _id(each, "image_id") is None or not answers or not all(map(_is_text, answers)):
+            faults.append(Fault(where, "bad_row", f"not in VQA's format: {each!r:.200}"))
+        elif found.setdefault(name, each) is not each:
+            faults.append(Fault(where, "duplicate", f"question id {name} was annotated before"))
+    return found, faults
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:
@@ -230,6 +231,5 @@ def _list(item: Any, name: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _answers(annotation: Any) -> bool:
-    found = _list(annotation, "answers")
-    return bool(found) and all(isinstance(answer, str) and is_utf8(answer) for answer in found)
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and is_utf8(value)
