@@ -164,6 +164,7 @@ class Run:
             logs=str(self.workspace.root / LOGS / node.name / plan.key[:KEY_DIGITS]),
             lock=str(self.workspace.lock_file(node.name, plan.key)),
             held=held,
+            grace=node.stage.grace,
         )
         records += self._work(node, task, jobs, made)
         if node.folds and not made.failures and not self.stop.is_set():

@@ -135,6 +135,7 @@ class Output:
             for checkpoints; deleted at commit.
         previous: directory of the committed version of this shard when failed rows are retried, else None.
         retry: keys of the failed rows to try again; empty means all rows.
+        stopping: says whether the run is being stopped; what looks at it declares `Stage.grace`.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class Output:
         retry: frozenset[str] = frozenset(),
         report: Callable[[float, float, Mapping[str, float | str]], None] | None = None,
         logs: Path | None = None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.shard = shard
         self.folder = folder
@@ -155,6 +157,7 @@ class Output:
         self.retry = retry
         self._report = report
         self._logs = logs
+        self.stopping = stopping
         self.failures: list[dict[str, str]] = []
 
     def path(self, extension: str) -> Path:
@@ -208,6 +211,8 @@ class Stage(Generic[P]):
     inputs: ClassVar[Mapping[str, str]] = {}
     """The inputs that it takes: name -> what is expected there. A name ending in `?` is optional, in `*` may
     be a list."""
+    grace: ClassVar[float] = 0.0
+    """Seconds that `process` may take to leave a checkpoint in its scratch once `Output.stopping` is true."""
     unit: ClassVar[str] = "samples"
     """What `Stats.n_in` counts, for people."""
 

@@ -40,6 +40,7 @@ class Task:
         partial: where the artifact is built.
         logs: where the stage may put logs.
         lock, held: lock file of the artifact, and what stands in it while the run that asks is alive.
+        grace: seconds that a worker gets to end in good order when the run is stopped.
     """
 
     node: str
@@ -50,6 +51,20 @@ class Task:
     logs: str
     lock: str
     held: str
+    grace: float = 0.0
+
+    def ask_to_stop(self) -> None:
+        """Have workers on any machine see that the run is being stopped; the next run begins without."""
+        self._stop.parent.mkdir(exist_ok=True)
+        self._stop.touch()
+
+    def stopping(self) -> bool:
+        """Whether workers are asked to stop."""
+        return self._stop.exists()
+
+    @property
+    def _stop(self) -> Path:
+        return Path(self.partial) / PROGRESS / "stop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +180,7 @@ class Worker:
             retry=job.retry,
             report=_Reporter(partial / PROGRESS / f"{job.shard.name}.json"),
             logs=Path(self.task.logs),
+            stopping=self.task.stopping,
         )
 
 

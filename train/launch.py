@@ -35,13 +35,20 @@ TAIL = 2000
 Report = Mapping[str, Any]
 
 
-def run_ranks(job: Path, ranks: int, logs: Path, follow: Callable[[Report], None]) -> None:
+def run_ranks(
+    job: Path,
+    ranks: int,
+    logs: Path,
+    follow: Callable[[Report], None],
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
     """Run `train.rank` in `ranks` processes until all have ended well.
 
     Args:
         job: the job's JSON file.
         logs: where each rank's output goes, `rank<N>.log`.
         follow: called with every report.
+        stopping: looked at now and then; once true, the ranks are asked to write a checkpoint and leave.
 
     Raises:
         UserError: a rank reported one.
@@ -63,7 +70,7 @@ def run_ranks(job: Path, ranks: int, logs: Path, follow: Callable[[Report], None
         cleanup.callback(_end, processes)
         failed: UserError | None = None
         try:
-            for report in _reports(report_read, processes):
+            for report in _reports(report_read, processes, stopping):
                 if "error" in report:
                     failed = failed or _error(report["error"])
                 else:
@@ -127,10 +134,16 @@ def _start(
         )
 
 
-def _reports(source: int, processes: list[subprocess.Popen[bytes]]) -> Iterator[Report]:
+def _reports(
+    source: int, processes: list[subprocess.Popen[bytes]], stopping: Callable[[], bool]
+) -> Iterator[Report]:
     """Reports until all ranks have closed their end; a rank that fails takes the others with it."""
-    rest = b""
+    rest, asked = b"", False
     while True:
+        if not asked and stopping():
+            asked = True
+            for process in processes:
+                process.terminate()
         ready, _, _ = select.select([source], [], [], POLL_SECONDS)
         if ready:
             data = os.read(source, 65536)

@@ -68,6 +68,7 @@ class Pretrain(Stage[PretrainParams]):
 
     version = 2
     Params = PretrainParams
+    grace = 60.0
     inputs: ClassVar[Mapping[str, str]] = {
         "shards*": "samples with captions",
         "regions?*": "regions of their images; a model of text alone needs none",
@@ -110,7 +111,8 @@ class Pretrain(Stage[PretrainParams]):
 
         if self.params.launch == "elsewhere":
             require_finished(job, recipe, path)
-        run_ranks(path, self.params.ranks if self.params.launch == "here" else 1, out.logs, follow)
+        ranks = self.params.ranks if self.params.launch == "here" else 1
+        run_ranks(path, ranks, out.logs, follow, out.stopping)
         for key, failure, detail in done["unusable"]:
             out.fail(key, failure, detail)
         stats = Stats(n_in=done["usable"] + len(done["unusable"]), n_ok=done["usable"])

@@ -216,6 +216,10 @@ class Crew:
         with self._lock:
             self._orders.remove(order)
             lost = list(order.busy)
+        if lost and order.task.grace:
+            order.task.ask_to_stop()
+            self._ray.wait(lost, num_returns=len(lost), timeout=order.task.grace)
+        with self._lock:
             for hand, _ in order.busy.values():
                 self._dismiss(hand)
             order.busy.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import Future
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -202,6 +203,22 @@ def test_stop_ends_those_at_work_and_begins_nothing(ray):
     assert ray.killed == [0, 1]
     assert len(ray.begun) == 2
     assert crew._room == Share(2, 0)
+
+
+def test_who_may_leave_in_good_order_is_asked_before_it_is_ended(ray, tmp_path, monkeypatch):
+    stage = Stage(Crew(ray, Share(2, 0)), "training", 1)
+    stage.order.task = replace(stage.order.task, partial=str(tmp_path), grace=60.0)
+    stage.stop.set()
+    seen = []
+
+    def wait(references, num_returns, timeout):
+        seen.append((timeout, stage.order.task.stopping(), list(ray.killed)))
+        return references, []
+
+    monkeypatch.setattr(ray, "wait", wait)
+    assert list(stage.outcomes) == []
+    assert seen[0] == (60.0, True, []), "asked, and given time"
+    assert ray.killed == [0]
 
 
 def test_close_ends_the_idle(ray):

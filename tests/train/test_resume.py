@@ -164,4 +164,10 @@ def test_a_signal_from_outside_leaves_a_checkpoint_and_a_message(world: Path, tm
 
     with pytest.raises(KeyboardInterrupt):
         run_ranks(path, 1, Path(job.logs), interrupt)
-    assert last_state(job)["step"] > 0
+    done = last_state(job)["step"]
+    assert done > 0
+
+    asked: list[Any] = []  # the run is stopped, which the stage sees
+    with pytest.raises(UserError, match="stopped by a signal after"):
+        run_ranks(path, 1, Path(job.logs), asked.append, lambda: any("progress" in each for each in asked))
+    assert last_state(job)["step"] > done
