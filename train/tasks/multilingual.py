@@ -8,7 +8,7 @@ visual clues.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Multilingual:
     Attributes:
         rows: by stream.
         starts: models to start from, the later laid over the earlier.
+        told: what of these did not fit, after `build_model`.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class Multilingual:
     attributes: tuple[str, ...]
     rows: Mapping[str, Sentences]
     starts: Sequence[StreamStart]
+    told: list[str] = field(default_factory=list)
 
     @property
     def streams(self) -> Sequence[Stream]:
@@ -66,7 +68,7 @@ class Multilingual:
         """A model with fresh parameters, laid over by whatever it starts from."""
         detector = self.detector
         model = build_vlbert(self.recipe, self.vocabulary.words, detector.feature_dim, len(detector.classes))
-        start_from(model, self.recipe, self.settings, self.starts)
+        self.told[:] = start_from(model, self.recipe, self.settings, self.starts)
         return model
 
     def about(self) -> Mapping[str, Any]:
@@ -78,6 +80,8 @@ class Multilingual:
             "attributes": list(self.attributes),
             "languages": languages,
             "concepts": [],
+            "start": list(self.told),
+            "cut": {name: rows.cut_share() for name, rows in self.rows.items()},
         }
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
@@ -90,7 +94,7 @@ class Multilingual:
             places = range(first, min(first + VALIDATION_BATCH, len(rows)))
             batch = self._collate([rows.example(Place(0, row)) for row in places]).to(device)
             for name, value in model(batch).items():
-                losses[name] = losses.get(name, 0.0) + float(value) * len(places) / len(rows)
+                losses[name] = losses.get(name, 0.0) + float(value.detach()) * len(places) / len(rows)
             if model.word_head is not None:
                 labelled = batch.labels != IGNORE
                 found = model.word_logits(model.trunk(batch).text[labelled]).argmax(dim=1)

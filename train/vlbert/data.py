@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.errors import DataError
+from store.records import Regions
 from train.batch import IGNORE
 from train.captions import Captions
 from train.config import Recipe
@@ -18,13 +19,15 @@ from train.order import Place
 from train.vlbert.collate import JointExample
 from train.vlbert.drawing import Drawing
 from train.vlbert.masking import mask_regions, mask_whole_words
-from train.vlbert.regions import Detector, Scene, arrange, certainty, class_targets, fit_together
+from train.vlbert.regions import Detector, Scene, arrange, certainty, class_targets
 from train.vlbert.settings import MultilingualSettings, Reading
-from train.vlbert.texts import Text, kept_places, sentences, split
+from train.vlbert.texts import Text, kept_places, kept_together, sentences, split
 from train.vocabulary import Vocabulary
 
 JOINT_LIMIT = 64
 """VL-BERT's common length of words and regions."""
+LOOKED_AT = 500
+"""Samples that are enough to see how many texts are cut."""
 
 
 class Sentences:
@@ -94,6 +97,18 @@ class Sentences:
         found._rows = self._held_out
         return found
 
+    def cut_share(self) -> float:
+        """Share of the texts that lose their end, or that of one of their sentences, told by some of them."""
+        rows, cut = self._rows[:LOOKED_AT].tolist(), 0
+        for row in rows:
+            key = self._captions.key(row)
+            texts = self._drawing.draw(row, generator(self.recipe.run.seed, key, "cut"))
+            pieces = [len(split(self.vocabulary, text)[0]) for text in texts]
+            whole = 1 + sum(pieces) + len(pieces)
+            seen = 1 + len(self._regions(key)) if self.reading.source == "pictures" else 0
+            cut += self._room(whole, seen)[0] < whole or (not self._joint and max(pieces) > self._words)
+        return cut / len(rows)
+
     def example(self, place: Place) -> JointExample:
         """Draw sentences, mask words and regions: a function of (seed, epoch, key, copy) and nothing else."""
         key = self.key(place.row)
@@ -110,7 +125,7 @@ class Sentences:
     def _masked(self, texts: Sequence[str], draws: np.random.Generator) -> tuple[Text, NDArray[np.int64]]:
         compatibility, vocabulary = self.recipe.vlbert.compatibility, self.vocabulary
         masked = self.recipe.vlbert.objectives.masked_words
-        limit = None if compatibility.seq_len_policy == "joint64" else self.recipe.lengths.words
+        limit = None if self._joint else self._words
         parts, labels = [], [np.array([IGNORE], np.int64)]
         for text in texts:
             ids, words = split(vocabulary, text)
@@ -130,11 +145,10 @@ class Sentences:
         return whole, np.concatenate(labels)
 
     def _scene(self, key: str, draws: np.random.Generator) -> Scene:
-        assert self._store is not None
-        regions, objectives = self._store[key], self.recipe.vlbert.objectives
+        regions, masked = self._regions(key), self.recipe.vlbert.objectives.masked_regions
         compatibility, background = self.recipe.vlbert.compatibility, self.detector.background
-        chance = objectives.masked_regions.chance if objectives.masked_regions.weight else 0.0
-        hidden, labelled = mask_regions(len(regions), chance, draws)
+        hidden, labelled = mask_regions(len(regions), masked.chance if masked.weight else 0.0, draws)
+        classes = len(self.detector.classes)
         scene = arrange(
             regions,
             certainty(
@@ -142,7 +156,7 @@ class Sentences:
             ),
             hidden=hidden,
             labelled=labelled,
-            targets=class_targets(regions, len(self.detector.classes), background=background),
+            targets=class_targets(regions, classes, background=background) if masked.weight else None,
             scale=self.settings.scale,
             mirrored=bool(draws.random() < self.settings.mirror),
         )
@@ -163,9 +177,7 @@ class Sentences:
     def _cut(
         self, key: str, text: Text, labels: NDArray[np.int64], scene: Scene | None, matched: bool
     ) -> JointExample:
-        joint = self.recipe.vlbert.compatibility.seq_len_policy == "joint64"
-        regions = 0 if scene is None else min(len(scene), self.recipe.lengths.regions + 1)
-        words, regions = fit_together(len(text), regions, JOINT_LIMIT if joint else None)
+        words, regions = self._room(len(text), 0 if scene is None else len(scene))
         kept = kept_places(len(text), words)
         scene = None if scene is None else scene.first(regions)
         labels = labels[kept]
@@ -174,6 +186,23 @@ class Sentences:
             assert scene is not None
             scene = scene.unasked()
         return JointExample(key=key, text=text.cut(words), labels=labels, scene=scene, matched=matched)
+
+    def _room(self, words: int, regions: int) -> tuple[int, int]:
+        """How many words and regions, the whole image among them, stay."""
+        regions = min(regions, self.recipe.lengths.regions + 1)
+        return kept_together(words, regions, JOINT_LIMIT) if self._joint else (words, regions)
+
+    def _regions(self, key: str) -> Regions:
+        assert self._store is not None
+        return self._store[key]
+
+    @property
+    def _joint(self) -> bool:
+        return self.recipe.vlbert.compatibility.seq_len_policy == "joint64"
+
+    @property
+    def _words(self) -> int:
+        return self.recipe.lengths.words
 
     def _is_held_out(self, row: int) -> bool:
         """By the key of its picture alone, as in `train.data.Data`."""

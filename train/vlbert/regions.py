@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.records import Regions
-from train.vlbert.texts import kept_together
 
 BACKGROUND = "__background__"
 """The name of the class that stands for none, where a detector's posteriors have it (always the first)."""
@@ -147,11 +146,6 @@ def scaled(width: int, height: int, shorter: int, longer: int) -> tuple[int, int
         shorter = int(longer * small / large)
     other = int(shorter * large / small)
     return (shorter, other) if width <= height else (other, shorter)
-
-
-def fit_together(words: int, regions: int, limit: int | None) -> tuple[int, int]:
-    """How many words and regions stay; all where there is no common limit."""
-    return (words, regions) if limit is None else kept_together(words, regions, limit)
 
 
 def overlap(box: Floats, boxes: Floats) -> Floats:

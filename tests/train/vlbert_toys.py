@@ -1,0 +1,59 @@
+"""Jobs of the family `vlbert` over the toy world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from train.job import Job
+from train.recipe import load_recipe
+
+TINY: dict[str, Any] = {
+    "vlbert.model.hidden": 16,
+    "vlbert.model.heads": 2,
+    "vlbert.model.feed_forward": 32,
+    "vlbert.model.layers": 1,
+    "vlbert.model.geometry": 4,
+    "lengths.words": 30,
+    "optimiser.lr": 1.0e-3,
+    "schedule.warmup": 3,
+    "run.steps": 8,
+    "run.checkpoint_every": 3,
+    "run.check_every": 2,
+    "run.validate_every": 0,
+}
+"""Overrides of the recipes for tests."""
+BATCHES = {
+    "mmbert-a-tiny": {"data.streams.pairs.batch": 8, "data.streams.text.batch": 4},
+    "mmbert-b-tiny": {"data.streams.pairs.batch": 8, "data.streams.text.batch": 4},
+    "vlbert-base-cc-tiny": {"data.streams.pairs.batch": 8, "data.streams.text.batch": 4},
+    "mmbert-c-tiny": {"data.batch": 8},
+}
+
+
+def stream_job(
+    world: Path,
+    folder: Path,
+    recipe: str = "mmbert-a-tiny",
+    *,
+    starts: tuple[Path, ...] = (),
+    **overrides: Any,
+) -> Job:
+    """A job over a world; overrides by dotted key with `__` for dots."""
+    dotted = {name.replace("__", "."): value for name, value in overrides.items()}
+    loaded = load_recipe(recipe, {**TINY, **BATCHES[recipe], **dotted})
+    for name in ("out", "scratch", "logs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return Job(
+        recipe=loaded.model_dump(mode="json"),
+        shards=(str(world / "00000.parquet"),),
+        regions=() if recipe == "mmbert-c-tiny" else (str(world / "regions.lmdb"),),
+        phrases=(),
+        concepts="",
+        tokenizer=str(world / "tokenizer"),
+        output=str(folder / "out" / "model"),
+        scratch=str(folder / "scratch"),
+        logs=str(folder / "logs"),
+        run="toy",
+        extra={"starts": [str(start) for start in starts]} if starts else {},
+    )
