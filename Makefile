@@ -57,7 +57,7 @@ status: setup  ## one line a stage
 	@$(RUN) status -p $(PROFILE) $(ARGS)
 
 test: setup  ## the test suite
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy store pipeline crawl extract parse train evaluate
