@@ -36,7 +36,7 @@ def import_weights(
     revision: Annotated[str, typer.Option("--revision", help="the hub's commit, for --bert by name")] = "",
     partial: Annotated[bool, typer.Option("--partial", help="accept parameters that stay random")] = False,
 ) -> None:
-    """Turn published weights (MVPTR, VL-BERT, MM-BERT) into a model of ours; keys that do not fit are named."""
+    """Turn published weights (MVPTR, VL-BERT, MM-BERT) into a model of ours; what does not fit is named."""
     from train.recipe import load_recipe
 
     if load_recipe(recipe).family == "vlbert":
