@@ -89,7 +89,7 @@ class RefCoco(Annotated[RefCocoParams]):
         for split in self.params.splits or there:
             found[f"objects of {split}"] = there[split]
             of_split = (ref.get("image_id") for ref in self._refs if ref.get("split") == split)
-            found[f"images of {split}"] = len(set(of_split))
+            found[f"images of {split}"] = len({image for image in of_split if isinstance(image, int)})
         for split, (refs, images) in STATED.get(self.params.release, {}).items():
             if not self.params.splits or split in self.params.splits:
                 stated |= {f"objects of {split}": refs, f"images of {split}": images}
@@ -227,13 +227,22 @@ def read_detections(path: Path, objects: _Objects) -> dict[int, list[dict[str, A
     found: dict[int, list[dict[str, Any]]] = {}
     for number, each in enumerate(data, start=1):
         box = each.get("box") if isinstance(each, dict) else None
-        if not isinstance(box, list) or not is_box(box) or not isinstance(each.get("image_id"), int):
-            raise DataError(f"{path}: detection {number} has no `image_id` and `box`: {each!r:.200}")
+        numbers = [each.get("image_id"), each.get("category_id", 0), each.get("score", 0)] if box else []
+        if (
+            not isinstance(box, list)
+            or not is_box(box)
+            or not all(isinstance(n, int | float) for n in numbers)
+        ):
+            raise DataError(
+                f"{path}: detection {number} has no `image_id`, `box` and `score` of numbers: {each!r:.200}"
+            )
         image = objects.images.get(each["image_id"])
         if image is None:
             continue  # of another release: the file of one serves all that share its images
-        name = each.get("category_name") or objects.names.get(each.get("category_id", -1), "")
-        made = {"box": corners(box, image), "name": str(name), "score": float(each.get("score") or 0.0)}
+        name, score = each.get("category_name"), each.get("score", 0.0)
+        if not isinstance(name, str):
+            name = objects.names.get(each.get("category_id"), "")
+        made = {"box": corners(box, image), "name": name, "score": float(score)}
         found.setdefault(each["image_id"], []).append(made)
     return {image: sorted(boxes, key=lambda box: -box["score"]) for image, boxes in found.items()}
 

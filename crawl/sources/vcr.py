@@ -142,7 +142,7 @@ class Vcr(Annotated[VcrParams]):
             about = json.loads(data)
             names, boxes, outlines = (list(about[name]) for name in ("names", "boxes", "segms"))
             found = [self._object(*each) for each in zip(names, boxes, outlines, strict=True)]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             return RowError("bad_row", f"{still.metadata}: not in VCR's format: {error!r}")
         if tuple(names) != still.objects:
             what = f"its objects are {', '.join(names)}, those of its questions {', '.join(still.objects)}"

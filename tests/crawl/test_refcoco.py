@@ -183,9 +183,11 @@ def test_detections_of_mattnet(tmp_path: Path) -> None:
         ],
         [],
     ]
-    (tmp_path / "dets.json").write_text('[{"image_id": 7, "box": [1, 2, 3]}]')
-    with pytest.raises(DataError, match="detection 1 has no `image_id` and `box`"):
-        plan(stage(block))
+    spoilt: list[dict[str, Any]] = [{"box": [1, 2, 3]}, {"score": None}, {"image_id": "7"}, {"box": None}]
+    for wrong in (*spoilt, {"category_id": []}):
+        (tmp_path / "dets.json").write_text(json.dumps([{**found[1], **wrong}]))
+        with pytest.raises(DataError, match="detection 1 has no `image_id`, `box` and `score`"):
+            plan(stage(block))
 
 
 def test_counts_and_splits(tmp_path: Path) -> None:
