@@ -17,6 +17,7 @@ from tests.train.pipeline_toys import inputs_of
 from tests.train.vlbert_toys import BATCHES, stream_job
 from train.batch import IGNORE
 from train.config import Recipe
+from train.inputs import RegionStores
 from train.job import Job
 from train.models.vlbert_start import open_stream
 from train.order import Place
@@ -283,3 +284,23 @@ class TestRefused:
         folder = pretrained(world, tmp_path / "mvptr", make_job(world, tmp_path / "j"))
         with pytest.raises(DataError, match="a model of the family 'mvptr'"):
             open_stream(folder)
+
+
+def test_a_reader_reads_as_training_does(world: Path, tmp_path: Path) -> None:
+    """What a task after pre-training hands to the model: sentences and regions, with nothing masked."""
+    given = {
+        "vlbert__objectives__masked_words__chance": 0.0,
+        "vlbert__objectives__masked_regions__chance": 0.0,
+    }
+    task = opened(stream_job(world, tmp_path, "mmbert-b-tiny", **given, data__languages={"en": 1.0}))
+    rows = task.rows["pairs"]
+    row = rows.example(Place(0, 4))
+    key = rows.key(4)
+    store = RegionStores([world / "regions.lmdb"])
+    sample = next(s for s in read_metadata(world / "00000.parquet") if s.key == key)
+    batch = rows.reader.rows([[sample.captions[0].text], ["red"]], [store[key], None])
+    assert batch.ids[0].tolist() == row.text.ids.tolist()
+    assert row.scene is not None
+    np.testing.assert_array_equal(batch.features[0], row.scene.features)
+    assert batch.region_mask.any(dim=1).tolist() == [True, False]
+    assert (batch.labels == IGNORE).all()

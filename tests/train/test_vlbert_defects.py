@@ -225,7 +225,7 @@ def test_9_masking_leaves_no_trace(world: Path, tmp_path: Path) -> None:
     again = rows.example(Place(0, 3))
     np.testing.assert_array_equal(first.text.ids, again.text.ids)
     np.testing.assert_array_equal(first.labels, again.labels)
-    mask = rows.vocabulary.mask
+    mask = rows.reader.vocabulary.mask
     assert mask in first.text.ids
     assert not (first.labels[first.labels != IGNORE] == mask).any()
 

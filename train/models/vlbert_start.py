@@ -20,6 +20,8 @@ from train.models.vlbert import VlBert
 from train.models.vlbert_pretrained import Pretrained
 from train.models.vlbert_published import bert_file, import_stream
 from train.models.weights import Match, load_matching
+from train.recipe import task_settings
+from train.vlbert.reader import Reader
 from train.vlbert.regions import BACKGROUND, Detector
 from train.vlbert.settings import MultilingualSettings
 from train.vlbert.texts import lower_and_strip
@@ -61,6 +63,12 @@ class StreamStart:
         """Of the regions that it reads."""
         classes = tuple(self.about["classes"])
         return Detector(self.about["feature_dim"], classes, background=classes[:1] == (BACKGROUND,))
+
+    def reader(self) -> Reader:
+        """Of texts and regions, as in its training."""
+        settings = task_settings(self.recipe)
+        scale = settings.scale if isinstance(settings, MultilingualSettings) else None
+        return Reader(self.recipe, self.vocabulary, self.detector, scale)
 
     def trunk(self) -> VlBert:
         """The stream alone."""

@@ -30,6 +30,7 @@ from train.task import Stream
 from train.vlbert.batch import JointBatch
 from train.vlbert.collate import JointExample, collate_joint
 from train.vlbert.data import Sentences
+from train.vlbert.reader import Reader
 from train.vlbert.regions import BACKGROUND, Detector
 from train.vlbert.settings import MultilingualSettings, Reading
 from train.vlbert.texts import lower_and_strip
@@ -149,8 +150,9 @@ def prepare(job: Job, recipe: Recipe) -> Multilingual:
     starts = [open_stream(Path(folder)) for folder in job.extra.get("starts", ())]
     require_same_words(starts, Path(job.tokenizer) / "tokenizer.json")
     detector = detector_of(store, job) if store or not starts else starts[-1].detector
+    reader = Reader(recipe, vocabulary, detector, settings.scale)
     rows = {
-        name: Sentences(_speaking(recipe, name), settings, reading, vocabulary, captions, store, detector)
+        name: Sentences(_speaking(recipe, name), reader, reading, captions, store, settings.mirror)
         for name, reading in readings.items()
     }
     attributes = tuple(store.meta.get("attributes") or ()) if store else ()

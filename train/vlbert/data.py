@@ -19,13 +19,11 @@ from train.order import Place
 from train.vlbert.collate import JointExample
 from train.vlbert.drawing import Drawing
 from train.vlbert.masking import mask_regions, mask_whole_words
-from train.vlbert.regions import Detector, Scene, arrange, certainty, class_targets
-from train.vlbert.settings import MultilingualSettings, Reading
-from train.vlbert.texts import Text, kept_places, kept_together, sentences, split
-from train.vocabulary import Vocabulary
+from train.vlbert.reader import Reader
+from train.vlbert.regions import Scene
+from train.vlbert.settings import Reading
+from train.vlbert.texts import Text, split
 
-JOINT_LIMIT = 64
-"""VL-BERT's common length of words and regions."""
 LOOKED_AT = 500
 """Samples that are enough to see how many texts are cut."""
 
@@ -34,9 +32,10 @@ class Sentences:
     """The rows of one stream.
 
     Args:
+        reader: of texts and regions.
         reading: what is made of the samples.
         store: of regions; None where only texts are read.
-        detector: of the regions.
+        mirror: share of the images that are turned.
 
     Attributes:
         unusable: (key, class, detail) of the samples left out.
@@ -47,16 +46,14 @@ class Sentences:
     def __init__(
         self,
         recipe: Recipe,
-        settings: MultilingualSettings,
+        reader: Reader,
         reading: Reading,
-        vocabulary: Vocabulary,
         captions: Captions,
         store: RegionStore | None,
-        detector: Detector,
+        mirror: float = 0.0,
     ) -> None:
-        self.recipe, self.settings, self.reading = recipe, settings, reading
-        self.vocabulary, self.detector = vocabulary, detector
-        self._captions, self._store = captions, store
+        self.recipe, self.reader, self.reading = recipe, reader, reading
+        self._captions, self._store, self._mirror = captions, store, mirror
         self.unusable: list[tuple[str, str, str]] = []
         wanted = recipe.data.languages
         weights = [wanted.get(name, 0.0) if wanted else 1.0 for name in captions.languages]
@@ -103,10 +100,11 @@ class Sentences:
         for row in rows:
             key = self._captions.key(row)
             texts = self._drawing.draw(row, generator(self.recipe.run.seed, key, "cut"))
-            pieces = [len(split(self.vocabulary, text)[0]) for text in texts]
+            pieces = [len(split(self.reader.vocabulary, text)[0]) for text in texts]
             whole = 1 + sum(pieces) + len(pieces)
+            read = 1 + sum(len(self.reader.pieces(text)[0]) + 1 for text in texts)
             seen = 1 + len(self._regions(key)) if self.reading.source == "pictures" else 0
-            cut += self._room(whole, seen)[0] < whole or (not self._joint and max(pieces) > self._words)
+            cut += self.reader.room(read, seen)[0] < whole
         return cut / len(rows)
 
     def example(self, place: Place) -> JointExample:
@@ -120,18 +118,16 @@ class Sentences:
         if scene is not None and matching.weight and draws.random() < matching.strangers:
             row, matched = self._stranger(row, draws)
         text, labels = self._masked(self._drawing.draw(row, draws), draws)
-        return self._cut(key, text, labels, scene, matched)
+        return self.reader.row(key, text, scene, labels, matched=matched)
 
     def _masked(self, texts: Sequence[str], draws: np.random.Generator) -> tuple[Text, NDArray[np.int64]]:
-        compatibility, vocabulary = self.recipe.vlbert.compatibility, self.vocabulary
-        masked = self.recipe.vlbert.objectives.masked_words
-        limit = None if self._joint else self._words
+        vocabulary, masked = self.reader.vocabulary, self.recipe.vlbert.objectives.masked_words
         parts, labels = [], [np.array([IGNORE], np.int64)]
         for text in texts:
-            ids, words = split(vocabulary, text)
+            ids, words = self.reader.pieces(text)
             changed, wanted = mask_whole_words(
-                ids[:limit],
-                words[:limit],
+                ids,
+                words,
                 masked.chance if masked.weight else 0.0,
                 draws,
                 mask=vocabulary.mask,
@@ -140,32 +136,15 @@ class Sentences:
             )
             parts.append(changed)
             labels += [wanted, np.array([IGNORE], np.int64)]
-        second = compatibility.segment_second_language
-        whole = sentences(parts, cls=vocabulary.cls, sep=vocabulary.sep, second=second)
-        return whole, np.concatenate(labels)
+        return self.reader.text(parts), np.concatenate(labels)
 
     def _scene(self, key: str, draws: np.random.Generator) -> Scene:
         regions, masked = self._regions(key), self.recipe.vlbert.objectives.masked_regions
-        compatibility, background = self.recipe.vlbert.compatibility, self.detector.background
-        hidden, labelled = mask_regions(len(regions), masked.chance if masked.weight else 0.0, draws)
-        classes = len(self.detector.classes)
-        scene = arrange(
-            regions,
-            certainty(
-                regions, background=background, include_background=compatibility.sort_include_background
-            ),
-            hidden=hidden,
-            labelled=labelled,
-            targets=class_targets(regions, classes, background=background) if masked.weight else None,
-            scale=self.settings.scale,
-            mirrored=bool(draws.random() < self.settings.mirror),
-        )
-        if scene.features.shape[1] != self.detector.feature_dim or not np.isfinite(scene.features).all():
-            raise DataError(
-                f"regions of '{key}' are no {self.detector.feature_dim} finite numbers each",
-                "extract them again",
-            )
-        return scene
+        hidden, labelled = mask_regions(len(regions), masked.chance, draws)
+        mirrored = bool(draws.random() < self._mirror)
+        if not masked.weight:
+            return self.reader.scene(regions, key, mirrored=mirrored)
+        return self.reader.scene(regions, key, hidden=hidden, labelled=labelled, mirrored=mirrored)
 
     def _stranger(self, row: int, draws: np.random.Generator) -> tuple[int, bool]:
         """Another row of another picture; the row itself where a few tries find none."""
@@ -174,35 +153,9 @@ class Sentences:
                 return other, False
         return row, True
 
-    def _cut(
-        self, key: str, text: Text, labels: NDArray[np.int64], scene: Scene | None, matched: bool
-    ) -> JointExample:
-        words, regions = self._room(len(text), 0 if scene is None else len(scene))
-        kept = kept_places(len(text), words)
-        scene = None if scene is None else scene.first(regions)
-        labels = labels[kept]
-        if not matched:  # nothing can be told of words by regions that are not theirs
-            labels = np.full_like(labels, IGNORE)
-            assert scene is not None
-            scene = scene.unasked()
-        return JointExample(key=key, text=text.cut(words), labels=labels, scene=scene, matched=matched)
-
-    def _room(self, words: int, regions: int) -> tuple[int, int]:
-        """How many words and regions, the whole image among them, stay."""
-        regions = min(regions, self.recipe.lengths.regions + 1)
-        return kept_together(words, regions, JOINT_LIMIT) if self._joint else (words, regions)
-
     def _regions(self, key: str) -> Regions:
         assert self._store is not None
         return self._store[key]
-
-    @property
-    def _joint(self) -> bool:
-        return self.recipe.vlbert.compatibility.seq_len_policy == "joint64"
-
-    @property
-    def _words(self) -> int:
-        return self.recipe.lengths.words
 
     def _is_held_out(self, row: int) -> bool:
         """By the key of its picture alone, as in `train.data.Data`."""
