@@ -12,6 +12,7 @@ from typing import Protocol
 
 from crawl.source import RowError
 from store.errors import ConfigError, CorruptError, UserError
+from store.zips import open_zip
 
 LARGEST = 256 << 20
 """Bytes; a larger file is no photograph."""
@@ -129,7 +130,7 @@ class _Zip:
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
         try:
-            return zipfile.ZipFile(self.root)
+            return open_zip(self.root)
         except (zipfile.BadZipFile, OSError) as error:
             raise ConfigError(f"{self.root} is not a zip: {error}", "was the download cut off?") from error
 

@@ -30,8 +30,8 @@ class Listed(Source[P]):
 
     @property
     def split(self) -> str:
-        """Split of the rows that name none."""
-        return ""
+        """Split of the rows that name none: the parameter of this name, where the source has one."""
+        return str(getattr(self.params, "split", ""))
 
     @property
     def files(self) -> ImageFiles | None:

@@ -9,26 +9,34 @@ from typing import Any, TypeVar
 
 from crawl.corpora import Corpus, TextRow
 from crawl.counts import Counts, require_counts
+from crawl.listed import DatasetName
 from crawl.source import Chunk, Row, RowError, Source
-from pipeline.stage import Params
+from pipeline.stage import Params, unkeyed
 from store.errors import DataError
 from store.records import Caption
 
-P = TypeVar("P", bound=Params)
+
+class TextsParams(Params):
+    """What sources of text have in common."""
+
+    name: DatasetName
+    """Name of the data set: the first part of every key."""
+    split: str = ""
+    """`train`, `val` or `test`, noted in every sample."""
+    counts: Counts = unkeyed(False)
+    """Assert these numbers: `{rows: 1000}`, blank lines among them."""
+
+
+P = TypeVar("P", bound=TextsParams)
 
 
 class Texts(Source[P]):
     """Rows of text, by file and number: the key of line 12 of `en.txt` is `<data set>/en/000000012`."""
 
     @property
-    def split(self) -> str:
-        """Noted in every sample."""
-        return ""
-
-    @property
-    def counts(self) -> Counts:
-        """What is asserted."""
-        return False
+    def dataset(self) -> str:
+        """As named in stages.yaml."""
+        return self.params.name
 
     def corpora(self) -> dict[str, Corpus]:
         """Corpora by the names that stand in keys."""
@@ -47,7 +55,7 @@ class Texts(Source[P]):
                 yield Chunk(args={"corpus": name, **part.at}, uses={"rows": part.digest})
         if not rows:
             raise DataError(f"data set '{self.dataset}' holds no rows", "check its paths in stages.yaml")
-        require_counts(self.dataset, {"rows": rows}, {}, self.counts)
+        require_counts(self.dataset, {"rows": rows}, {}, self.params.counts)
 
     def rows(self, args: Mapping[str, Any]) -> Iterator[Row]:
         """Rows of a part."""
@@ -57,9 +65,9 @@ class Texts(Source[P]):
                 RowError("bad_row", row.fault) if row.fault else self.captions(f"{self.dataset}/{name}", row)
             )
             if isinstance(said, RowError):
-                yield Row(id=name, image=said, captions=(), split=self.split)
+                yield Row(id=name, image=said, captions=(), split=self.params.split)
             elif said is not None:
-                yield Row(id=name, image=None, captions=said, extension="", split=self.split)
+                yield Row(id=name, image=None, captions=said, extension="", split=self.params.split)
 
     @cached_property
     def _corpora(self) -> dict[str, Corpus]:

@@ -68,11 +68,6 @@ class Flickr(Indexed[FlickrParams]):
         """`flickr30k` or `flickr8k` unless named otherwise."""
         return self.params.name or self.params.edition
 
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
     def require(self) -> None:
         """All images and captions are there."""
         form, texts, _ = self._captions

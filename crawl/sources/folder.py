@@ -78,11 +78,6 @@ class Folder(Listed[FolderParams]):
         """As named in stages.yaml."""
         return self.params.name
 
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
     def entries(self, digest: Callable[[Path], str] | None) -> Iterator[Entry]:
         """Rows of the table, or the images of the folder."""
         params = self.params

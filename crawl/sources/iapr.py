@@ -54,11 +54,6 @@ class Iapr(Indexed[IaprParams]):
     Params = IaprParams
     version: ClassVar[int] = 1
 
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
     def require(self) -> None:
         """All images are annotated."""
         stated = STATED if self.params.ids is None else {}

@@ -49,11 +49,6 @@ class Mla(Indexed[MlaParams]):
     Params = MlaParams
     version: ClassVar[int] = 1
 
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
     def require(self) -> None:
         """As many images as `counts` says, with captions in every language."""
         found = {"images": len(self._names)}

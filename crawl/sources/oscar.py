@@ -57,11 +57,6 @@ class Corpus(Indexed[CorpusParams]):
     Params = CorpusParams
     version: ClassVar[int] = 1
 
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
     def require(self) -> None:
         """The part exists, and holds as many images and texts as `counts` says."""
         if not self._table.ids:

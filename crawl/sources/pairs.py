@@ -52,11 +52,6 @@ class Pairs(Indexed[PairsParams]):
     Params = PairsParams
     version: ClassVar[int] = 1
 
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
     def require(self) -> None:
         """The paths are below `prefix`, and as many as `counts` says."""
         found = {"pairs": len(self._pairs), "images": len(self._images)}

@@ -17,18 +17,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from crawl.captions import CaptionList
 from crawl.corpora import Aligned, Corpus, TextRow, open_corpus
-from crawl.counts import Counts
 from crawl.source import RowError
-from crawl.texts import Texts
-from pipeline.stage import Params, unkeyed
+from crawl.texts import Texts, TextsParams
+from pipeline.stage import unkeyed
 from store.records import Caption
 
 
-class ParallelParams(Params):
+class ParallelParams(TextsParams):
     """Which files, and what is in them."""
 
     files: dict[str, Path] = unkeyed({})
@@ -43,12 +42,6 @@ class ParallelParams(Params):
     """Which part of a saved `DatasetDict`."""
     langs: tuple[str, ...] = ()
     """Take the rows alone whose languages are all of these; by default all rows."""
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the data set: the first part of every key."""
-    split: str = ""
-    """`train`, `val` or `test`, noted in every sample."""
-    counts: Counts = unkeyed(False)
-    """Assert these numbers: `{rows: 1000}`."""
 
     @model_validator(mode="after")
     def _two_sides(self) -> ParallelParams:
@@ -68,21 +61,6 @@ class Parallel(Texts[ParallelParams]):
 
     Params = ParallelParams
     version: ClassVar[int] = 1
-
-    @property
-    def dataset(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.name
-
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
-    @property
-    def counts(self) -> Counts:
-        """As in stages.yaml."""
-        return self.params.counts
 
     def corpora(self) -> dict[str, Corpus]:
         """The files as one, or the table."""

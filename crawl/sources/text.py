@@ -18,21 +18,18 @@ from pydantic import Field
 
 from crawl.captions import CaptionList
 from crawl.corpora import Corpus, TextRow, open_corpus
-from crawl.counts import Counts
 from crawl.source import RowError
-from crawl.texts import Texts
-from pipeline.stage import Params, unkeyed
+from crawl.texts import Texts, TextsParams
+from pipeline.stage import unkeyed
 from store.errors import ConfigError
 from store.records import Caption
 
 
-class TextParams(Params):
+class TextParams(TextsParams):
     """Which files, and what is in them."""
 
     files: tuple[Path, ...] = Field(min_length=1, json_schema_extra={"keyed": False})
     """Text files, tables (Parquet, CSV, TSV, JSONL), or folders of `save_to_disk`."""
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """Name of the data set: the first part of every key."""
     lang: str = "en"
     """Language of the text."""
     column: str = "text"
@@ -41,10 +38,6 @@ class TextParams(Params):
     """Names of the columns of a CSV or TSV that has no header line."""
     part: str = unkeyed("train")
     """Which part of a saved `DatasetDict`."""
-    split: str = ""
-    """`train`, `val` or `test`, noted in every sample."""
-    counts: Counts = unkeyed(False)
-    """Assert these numbers: `{rows: 1000}`, blank lines among them."""
 
 
 class Text(Texts[TextParams]):
@@ -52,21 +45,6 @@ class Text(Texts[TextParams]):
 
     Params = TextParams
     version: ClassVar[int] = 1
-
-    @property
-    def dataset(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.name
-
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
-    @property
-    def counts(self) -> Counts:
-        """As in stages.yaml."""
-        return self.params.counts
 
     def corpora(self) -> dict[str, Corpus]:
         """One for each file, by its name without endings."""

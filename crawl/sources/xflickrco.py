@@ -47,11 +47,6 @@ class XFlickrCo(Indexed[XFlickrCoParams]):
     Params = XFlickrCoParams
     version: ClassVar[int] = 1
 
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
     def require(self) -> None:
         """Every language has all images."""
         found = {"images": len(self._images)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -109,14 +110,26 @@ class Reader(Protocol):
         """
 
 
-class Writer(Protocol):
+class Writer:
     """A target; its files appear at the end of the `with` block, or never."""
 
-    def __enter__(self) -> Self: ...
+    def __init__(self) -> None:
+        self._files = ExitStack()
+
+    def open(self, files: ExitStack) -> None:
+        """Enter every file into `files`, which closes them at the end of the `with` block."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        with ExitStack() as files:
+            self.open(files)
+            self._files = files.pop_all()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self._files.__exit__(kind, error, trace)
 
     def write(self, image_id: str, regions: Regions, extra: Mapping[str, str]) -> None:
         """Add one image.
@@ -124,6 +137,7 @@ class Writer(Protocol):
         Raises:
             DataError: the format cannot hold it.
         """
+        raise NotImplementedError
 
 
 def decoded(text: bytes | str, name: str, dtype: str, rows: int, width: int = 0) -> NDArray[Any]:

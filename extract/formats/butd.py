@@ -7,11 +7,10 @@ int64, all else float32. Fixed and adaptive numbers of boxes are read alike.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +20,7 @@ from extract.formats.base import (
     Beside,
     Entry,
     Facts,
+    Writer,
     count_of,
     decoded,
     encoded,
@@ -76,25 +76,20 @@ class ButdReader:
             yield _entry(line)
 
 
-class ButdWriter:
+class ButdWriter(Writer):
     """One TSV, in the columns of the source, or in all ten where the regions have classes."""
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+        super().__init__()
         self.path = path
         details = about.get("details", {})
         self._newline = details.get("newline", "\r\n")
         self._columns = details.get("columns", len(TEN) if about.get("classes") else len(SIX))
-        self._open = contextlib.ExitStack()
         self._file: BinaryIO
 
-    def __enter__(self) -> ButdWriter:
-        self._file = self._open.enter_context(self._open.enter_context(staged(self.path)).open("xb"))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
+    def open(self, files: ExitStack) -> None:
+        """The one file."""
+        self._file = files.enter_context(files.enter_context(staged(self.path)).open("xb"))
 
     def write(self, image_id: str, regions: Regions, extra: Mapping[str, str]) -> None:
         """Add a line."""

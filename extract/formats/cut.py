@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from store.errors import DataError
+from store.zips import open_zip
 
 LONGEST = 256 << 20
 """Bytes of a line; 100 regions of 2,048 numbers take about 1 MB."""
@@ -81,7 +82,7 @@ def member_names(path: Path, ending: str) -> list[str]:
         if archive is None:
             with os.scandir(below) as found:
                 return sorted(each.name for each in found if each.name.endswith(ending) and each.is_file())
-        with zipfile.ZipFile(archive) as opened:
+        with open_zip(archive) as opened:
             prefix = "" if below == Path() else f"{below.as_posix()}/"
             return sorted(n for n in opened.namelist() if n.startswith(prefix) and n.endswith(ending))
     except OSError as error:

@@ -15,6 +15,7 @@ from extract.formats.base import BadEntryError, Entry
 from extract.formats.cut import member_names, split_zip
 from store.atomic import staged, staged_folder
 from store.errors import DataError
+from store.zips import open_zip
 
 MOST_BYTES = 256 << 20
 """Of one file."""
@@ -36,7 +37,7 @@ def read_files(
     start, stop = args["files"]
     names = member_names(path, ending)[start:stop]
     with contextlib.ExitStack() as opened:
-        zipped = opened.enter_context(zipfile.ZipFile(archive)) if archive is not None else None
+        zipped = opened.enter_context(open_zip(archive)) if archive is not None else None
         for name in names:
             empty = Entry(where=name, image_id=PurePosixPath(name).name.removesuffix(ending))
             try:

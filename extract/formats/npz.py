@@ -10,14 +10,14 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from extract.formats.base import BadEntryError, Beside, Entry, Facts, count_of, make_regions, probe
+from extract.formats.base import BadEntryError, Beside, Entry, Facts, Writer, count_of, make_regions, probe
 from extract.formats.files import FileTarget, read_files
 from store.records import Regions
 
@@ -82,21 +82,17 @@ class NpzReader:
         return make_regions(boxes=boxes, features=features, size=size, **labels)
 
 
-class NpzWriter:
+class NpzWriter(Writer):
     """One file an image; see the module."""
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+        super().__init__()
         self._target = FileTarget(path)
         self._labels = bool(about.get("classes"))
 
-    def __enter__(self) -> NpzWriter:
-        self._target.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._target.__exit__(kind, error, trace)
+    def open(self, files: ExitStack) -> None:
+        """The folder or zip."""
+        files.enter_context(self._target)
 
     def write(self, image_id: str, regions: Regions, extra: Mapping[str, str]) -> None:
         """Add a file."""

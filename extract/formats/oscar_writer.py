@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -13,14 +13,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.formats.base import encoded
+from extract.formats.base import Writer, encoded
 from extract.formats.cut import lineidx_of
 from store.atomic import staged
 from store.errors import DataError
 from store.records import Regions
 
 
-class OscarWriter:
+class OscarWriter(Writer):
     """`x.tsv` (or `x.feature.tsv`) in the form of the source, or in three columns; beside it `x.hw.tsv`, and
     `x.label.tsv` where classes have names.
 
@@ -29,6 +29,7 @@ class OscarWriter:
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+        super().__init__()
         details = about.get("details", {})
         self._form: str = details.get("form", "columns")
         self._newline: str = details.get("newline", "\n")
@@ -41,20 +42,12 @@ class OscarWriter:
             self._paths["labels"] = path.with_name(f"{stem}.label.tsv")
         if details.get("hw", True) and not alone:
             self._paths["hw"] = path.with_name(f"{stem}.hw.tsv")
-        self._open = contextlib.ExitStack()
         self._tables: dict[str, Table] = {}
 
-    def __enter__(self) -> OscarWriter:
-        with contextlib.ExitStack() as opened:
-            for role, path in self._paths.items():
-                self._tables[role] = opened.enter_context(Table(path, self._newline))
-            self._open = opened.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
+    def open(self, files: ExitStack) -> None:
+        """A table for each role."""
+        for role, path in self._paths.items():
+            self._tables[role] = files.enter_context(Table(path, self._newline))
 
     def write(self, image_id: str, regions: Regions, extra: Mapping[str, str]) -> None:
         """Add a line to each table.
@@ -110,12 +103,12 @@ class Table:
         self._path = path
         self._newline = newline
         self._at = 0
-        self._open = contextlib.ExitStack()
+        self._open = ExitStack()
         self._file: BinaryIO
         self._index: BinaryIO
 
     def __enter__(self) -> Table:
-        with contextlib.ExitStack() as opened:
+        with ExitStack() as opened:
             self._file, self._index = (
                 opened.enter_context(opened.enter_context(staged(path)).open("xb"))
                 for path in (self._path, lineidx_of(self._path))

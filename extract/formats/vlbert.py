@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from extract.formats.base import (
     Beside,
     Entry,
     Facts,
+    Writer,
     count_of,
     decoded,
     encoded,
@@ -62,21 +63,17 @@ class VlBertReader:
         return read_files(self.path, ENDING, args, _parse)
 
 
-class VlBertWriter:
+class VlBertWriter(Writer):
     """One JSON an image; see the module."""
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+        super().__init__()
         self._target = FileTarget(path)
         self._has_background = next(iter(about.get("classes") or ()), BACKGROUND) == BACKGROUND
 
-    def __enter__(self) -> VlBertWriter:
-        self._target.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._target.__exit__(kind, error, trace)
+    def open(self, files: ExitStack) -> None:
+        """The folder or zip."""
+        files.enter_context(self._target)
 
     def write(self, image_id: str, regions: Regions, extra: Mapping[str, str]) -> None:
         """Add a file."""
