@@ -96,9 +96,7 @@ class ScoreItems(Stage[ItemParams]):
         from train.tasks.items import read_items
 
         torch.set_num_threads(1)
-        tables = [
-            inputs["shards"].file(record.name, ".parquet") for record in inputs["shards"].manifest.shards
-        ]
+        tables = [inputs["shards"].file(record.name, ".parquet") for record in inputs["shards"].shards]
         store, stats = open_regions(inputs["regions"]), Stats()
         items = []
         for item in read_items(self.task, tables):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import Artifact, Manifest, ShardRecord
+from pipeline.artifacts import FOLDED, Artifact, Manifest, ShardRecord
 from pipeline.stage import Inputs, Output, Stage
 from pipeline.stats import Stats
 from store.concepts import PhraseRow, StoredPhrase, phrase_record, phrase_schema
@@ -110,7 +110,7 @@ def shards_artifact(
         with ShardWriter(folder / f"{names[-1]}.tar", folder / f"{names[-1]}.parquet") as writer:
             for one in samples[start : start + size]:
                 writer.write(one)
-    return artifact(folder, node, names)
+    return artifact(folder, node, [*names, FOLDED])  # as the stage's own, which has no table of `all`
 
 
 def regions_artifact(
