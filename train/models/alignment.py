@@ -83,7 +83,7 @@ def align_fused(
     for first in range(0, len(texts), batch):
         part = slice(first, first + batch)
         known = [
-            _known(model, pieces, own)
+            known_phrases(model, pieces, own)
             for pieces, own in zip(model.tokenize(texts[part]), phrases[part], strict=True)
         ]
         text = model.encode_texts(texts[part], phrases[part], batch=batch)
@@ -103,8 +103,14 @@ def align_fused(
     return found
 
 
-def _known(model: Model, pieces: Sequence[int], phrases: Sequence[Concept]) -> tuple[int, tuple[int, ...]]:
-    """Where a caption's phrases begin in its sequence, and which of them are in it."""
+def known_phrases(
+    model: Model, pieces: Sequence[int], phrases: Sequence[Concept]
+) -> tuple[int, tuple[int, ...]]:
+    """Where a caption's phrases begin in its sequence, and which of them are in it.
+
+    Args:
+        pieces: all word pieces of the caption.
+    """
     words = min(len(pieces), model.recipe.lengths.words)
     room = phrases_that_fit(model.recipe.lengths, words)
     known = [i for i, phrase in enumerate(phrases) if model.vocabulary.concept_id(phrase) is not None]
