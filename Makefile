@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY ?= passive
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock shards features pretrain evaluate report status test lint bench torture clean
+.PHONY: help setup lock shards features pretrain evaluate tasks report status test lint bench torture clean
 
 help:  ## this list
 	@echo "usage: make VERB [PROFILE=demo|photos|online] [ARGS='detector.steps=300 ...']"
@@ -44,11 +44,14 @@ shards: setup  ## sources -> WebDataset shards
 features: setup  ## shards -> regions, phrases, concepts
 	@$(RUN) run regions phrases concepts -p $(PROFILE) $(ARGS)
 
-pretrain: setup  ## everything: shards, features, pre-training, evaluation, report
-	@$(RUN) run -p $(PROFILE) $(ARGS) && $(RUN) report -p $(PROFILE) $(ARGS)
+pretrain: evaluate  ## everything but the tasks: shards, features, pre-training, evaluation, report
+	@$(RUN) report -p $(PROFILE) $(ARGS)
 
-evaluate: setup  ## score what is trained
+evaluate: setup  ## score the pre-trained model, after making it where needed
 	@$(RUN) run score_detector score_phrases retrieval retrieval_no_phrases overlap -p $(PROFILE) $(ARGS)
+
+tasks: setup  ## the pre-trained model's tasks: tuned, and scored beside models without images
+	@$(RUN) run score_vqa score_entailment score_referring grounding -p $(PROFILE) $(ARGS)
 
 report: setup  ## write the report of what there is
 	@$(RUN) report -p $(PROFILE) $(ARGS)

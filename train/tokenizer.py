@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -36,6 +36,8 @@ class TokenizerParams(Params):
     """Accents are kept either way."""
     alphabet: PositiveInt = 1000
     """Distinct characters that are kept; rarer ones become [UNK]."""
+    tasks: tuple[Literal["answers", "entailment", "referring"], ...] = ()
+    """The texts of these tasks, where samples have them, are learnt from too."""
     pretrained: str = Field(default="", pattern=r"^\S*$")
     """Take this tokenizer instead of training one: a local folder, or a name on the Hugging Face hub."""
     revision: str = ""
@@ -51,7 +53,7 @@ class TrainTokenizer(Stage[TokenizerParams]):
 
     version = 1
     Params = TokenizerParams
-    inputs: ClassVar[Mapping[str, str]] = {"shards*": "samples with captions"}
+    inputs: ClassVar[Mapping[str, str]] = {"shards*": "samples with captions, and texts of tasks"}
     unit: ClassVar[str] = "captions"
 
     def shards(self, inputs: Inputs) -> Iterator[Shard]:
@@ -64,6 +66,8 @@ class TrainTokenizer(Stage[TokenizerParams]):
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
         """Write the tokenizer and count how it cuts the captions."""
+        from train.tasks.items import read_items
+
         began = time.perf_counter()
         captions = list(_captions(inputs))
         if not captions:
@@ -71,7 +75,10 @@ class TrainTokenizer(Stage[TokenizerParams]):
         if self.params.pretrained:
             tokenizer = take(self.params.pretrained, self.params.revision, out.path(".json"))
         else:
-            tokenizer = train([text for _, text in captions], self.params)
+            texts = [text for _, text in captions]
+            for task in self.params.tasks:
+                texts += [item.text for item in read_items(task, _tables(inputs))]
+            tokenizer = train(texts, self.params)
             tokenizer.save(str(out.path(".json")))
         out.path("_config.json").write_text(
             json.dumps(config(self.params.lower_case), indent=1) + "\n", "utf-8"
@@ -162,11 +169,14 @@ def _captions(inputs: Inputs) -> Iterator[tuple[str, str]]:
     from store.shards import SUCCESS
     from store.tables import iter_table
 
-    for artifact in inputs.all("shards"):
-        for record in artifact.shards:
-            for row in iter_table(artifact.file(record.name, ".parquet"), ["status", "captions"]):
-                if row["status"] == SUCCESS:
-                    yield from ((caption["lang"], caption["text"]) for caption in row["captions"])
+    for table in _tables(inputs):
+        for row in iter_table(table, ["status", "captions"]):
+            if row["status"] == SUCCESS:
+                yield from ((caption["lang"], caption["text"]) for caption in row["captions"])
+
+
+def _tables(inputs: Inputs) -> list[Path]:
+    return [a.file(record.name, ".parquet") for a in inputs.all("shards") for record in a.shards]
 
 
 def _measure(tokenizer: Tokenizer, captions: list[tuple[str, str]], stats: Stats) -> None:

@@ -18,8 +18,9 @@ each language are independent of it and of each other.
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ class ScenesParams(Params):
     """Objects in a scene at the least."""
     most: int = Field(6, ge=2, le=6)
     """Objects in a scene at the most."""
+    rounds: int = Field(1, ge=1, json_schema_extra={"keyed": False})
+    """How often questions, statements and expressions are drawn for a scene; equal ones stand once. Like
+    `count`, a matter of each shard's own arguments."""
 
     @model_validator(mode="after")
     def _in_order(self) -> ScenesParams:
@@ -69,6 +73,8 @@ class Scenes(Source[ScenesParams]):
     def chunks(self, size: int, digest: Callable[[Path], str]) -> Iterator[Chunk]:
         """Cut the numbers of the scenes into ranges."""
         common = {"seed": self.params.seed, "fewest": self.params.fewest, "most": self.params.most}
+        if self.params.rounds > 1:  # else left out, so that shards keep the keys that they had
+            common["rounds"] = self.params.rounds
         for start in range(0, self.params.count, size):
             stop = min(start + size, self.params.count)
             yield Chunk(args={**common, "start": start, "stop": stop})
@@ -76,10 +82,11 @@ class Scenes(Source[ScenesParams]):
     def rows(self, args: Mapping[str, Any]) -> Iterator[Row]:
         """Draw one range."""
         for index in range(args["start"], args["stop"]):
-            yield make_row(args["seed"], index, fewest=args["fewest"], most=args["most"])
+            sizes = {"fewest": args["fewest"], "most": args["most"]}
+            yield make_row(args["seed"], index, rounds=args.get("rounds", 1), **sizes)
 
 
-def make_row(seed: int, index: int, *, fewest: int = 2, most: int = 6) -> Row:
+def make_row(seed: int, index: int, *, fewest: int = 2, most: int = 6, rounds: int = 1) -> Row:
     """Draw one scene and say everything about it."""
     import numpy as np
 
@@ -103,11 +110,23 @@ def make_row(seed: int, index: int, *, fewest: int = 2, most: int = 6) -> Row:
     truth = {
         **scene_truth(scene),
         **caption_truth({name: caption for name, (_, caption) in said.items()}),
-        "questions": make_questions(stream("questions"), scene),
-        "entailments": make_entailments(stream("entailments"), scene),
-        "expressions": make_expressions(stream("expressions"), scene),
+        **task_truth(stream, scene, rounds),
     }
     return Row(id=row_id, image=encode(image), captions=captions, licence="CC0-1.0", truth=truth)
+
+
+def task_truth(stream: Callable[[str], random.Random], scene: Scene, rounds: int) -> dict[str, Any]:
+    """Questions, statements and expressions; the first round's are the same for any number of rounds."""
+    makers: dict[str, Callable[[random.Random, Scene], Sequence[Any]]] = {
+        "questions": make_questions,
+        "entailments": make_entailments,
+        "expressions": make_expressions,
+    }
+    truth: dict[str, Any] = {}
+    for name, make in makers.items():
+        drawn = [one for i in range(rounds) for one in make(stream(f"{name}/{i}" if i else name), scene)]
+        truth[name] = list({json.dumps(one, sort_keys=True): one for one in drawn}.values())
+    return truth
 
 
 def scene_truth(scene: Scene) -> dict[str, Any]:

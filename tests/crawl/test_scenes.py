@@ -58,6 +58,31 @@ def test_chunks_cover_the_scenes_once_and_more_scenes_change_no_full_chunk():
     assert all(not chunk.uses for chunk in few)
 
 
+def test_more_rounds_only_add_to_the_tasks(rows):
+    source = Scenes(ScenesParams(count=5, seed=7, rounds=3))
+    (chunk,) = source.chunks(5, _no_files)
+    for one, more in zip(rows, source.rows(chunk.args), strict=False):
+        assert (one.image, one.captions) == (more.image, more.captions)
+        for name in ("questions", "entailments", "expressions"):
+            few, many = one.truth[name], more.truth[name]
+            assert many[: len(few)] == few
+            texts = [json.dumps(each, sort_keys=True) for each in many]
+            assert len(few) < len(texts) == len(set(texts))
+        rest = {
+            name: value for name, value in more.truth.items() if name in ("objects", "relations", "graphs")
+        }
+        assert rest.items() <= one.truth.items()
+    once = Scenes(ScenesParams(count=5, seed=7))
+    assert "rounds" not in chunk_args(once)
+    assert chunk_args(source)["rounds"] == 3
+    assert once.params.keyed() == source.params.keyed()
+
+
+def chunk_args(source):
+    (chunk,) = source.chunks(5, _no_files)
+    return chunk.args
+
+
 def test_a_scene_does_not_depend_on_its_chunk(rows):
     source = Scenes(ScenesParams(count=40, seed=7))
     parts = [row for chunk in source.chunks(7, _no_files) for row in source.rows(chunk.args)]

@@ -80,7 +80,7 @@ def test_each_task_learns_its_first_batch_by_heart(name: str, world: Path, start
     model, batch = task.build_model(), first_batch(task)
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     first = float(model(batch)["total"].detach())
-    for _ in range(40):
+    for _ in range(60):
         loss = model(batch)["total"]
         optimiser.zero_grad()
         loss.backward()

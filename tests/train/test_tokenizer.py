@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from pipeline.stage import Output, Shard
 from store.errors import UserError
 from tests.train.pipeline_toys import inputs_of
 from tests.train.toys import captions, make_world, scene
+from tests.train.tuning_toys import add_truth
 from train.tokenizer import SPECIAL, TokenizerParams, TrainTokenizer, train
 
 TEXTS = [caption.text for number in range(40) for caption in captions("t/0", scene(number))]
@@ -59,6 +61,22 @@ def test_stage_writes_a_folder_that_transformers_opens(tmp_path: Path, world: Pa
     opened = AutoTokenizer.from_pretrained(out)
     assert opened.mask_token == "[MASK]"
     assert opened("red ball")["input_ids"][0] == opened.cls_token_id
+
+
+def test_texts_of_tasks_are_learnt_from(tmp_path: Path, world: Path) -> None:
+    table = add_truth(world, tmp_path / "truth")
+    inputs = inputs_of(tmp_path, shards=[table, table.with_suffix(".tar")])
+    pieces = {}
+    for tasks in ((), ("answers",)):
+        stage = TrainTokenizer(TokenizerParams(minimum_count=1, tasks=tasks))  # type: ignore[arg-type]
+        (shard,) = stage.shards(inputs)
+        out = tmp_path / f"out{len(tasks)}"
+        out.mkdir()
+        stage.process(shard, inputs, Output(shard, out, tmp_path / "scratch"))
+        made = Tokenizer.from_file(str(out / "tokenizer.json"))
+        pieces[tasks] = made.encode("what is there", add_special_tokens=False).tokens
+    assert pieces[("answers",)] == ["what", "is", "there"]
+    assert pieces[()] != ["what", "is", "there"]
 
 
 def test_a_published_tokenizer_is_copied(tmp_path: Path, world: Path) -> None:

@@ -18,7 +18,10 @@ TRUNK = Objectives(contrastive=Contrastive(weight=0), masked_words=MaskedWords(w
 UNSEEN = -1.0
 """The overlap of a row that holds no region."""
 
-ClassifierForm = Literal["linear", "mlp", "words", "attended"]
+GEOMETRY = 6
+"""Numbers at the end of a region's input that say where it lies."""
+
+ClassifierForm = Literal["linear", "mlp", "words"]
 RegionMode = Literal["cosine", "dot", "linear"]
 
 
@@ -67,49 +70,74 @@ class Headed(Protocol):
         """[B, classes], or [B, Li] for regions."""
 
 
-def fuse_pairs(trunk: Mvptr, batch: PairBatch, cut: int | None = None) -> Fused:
-    """Run the three stacks.
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """States before fusion: text [B, La, h] and vision [B, Lv, h] with their masks."""
+
+    text: Tensor
+    text_mask: Tensor
+    vision: Tensor
+    vision_mask: Tensor
+
+    def fuse(self, trunk: Mvptr) -> Fused:
+        """Run the fusion stack."""
+        return trunk.fuse(self.text, self.text_mask, self.vision, self.vision_mask)
+
+
+class Place(nn.Module):
+    """Add to each region's state where it lies. Ours.
+
+    Geometry is 6 of hundreds of numbers in a region's input, and the vision stack all but loses it: from the
+    states of the demo's model, a linear probe tells the quarter of the picture hardly better than by chance.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(GEOMETRY, hidden)
+        self.projection.apply(initialise)
+
+    def forward(self, states: Tensor, regions: Tensor) -> Tensor:
+        """States [B, n, h] of regions [B, n, D + 6]."""
+        placed: Tensor = states + self.projection(centred(regions))
+        return placed
+
+
+def centred(regions: Tensor) -> Tensor:
+    """The geometry of regions [B, n, D + 6] as [B, n, 6] within -2 and 2."""
+    return 4 * regions[..., -GEOMETRY:] - 2
+
+
+def encode_pairs(
+    trunk: Mvptr, batch: PairBatch, cut: int | None = None, place: Place | None = None
+) -> Encoded:
+    """Run the stacks of both sides.
 
     Args:
         cut: states of the vision stack that stay out of the fusion; by default those of the tags. The
             original cuts at 20 in VQA, however many tags there are.
+        place: tells where regions lie, where only regions are fused.
     """
     text = trunk.encode_text(batch.text_ids, batch.text_mask, batch.text_segments)
     vision = trunk.encode_vision(batch.tag_ids, batch.tag_mask, batch.regions, batch.region_mask)
     mask = torch.cat([batch.tag_mask, batch.region_mask], dim=1)
-    cut = batch.tag_ids.shape[1] if cut is None else cut
-    return trunk.fuse(text, batch.text_mask, vision[:, cut:], mask[:, cut:])
-
-
-class Attended(nn.Module):
-    """[CLS], the regions that each of a few queries attends to, and how many each picks. Ours.
-
-    In a narrow model [CLS] alone takes long to learn where to look; here answers reach regions at once.
-    """
-
-    def __init__(self, hidden: int, queries: int = 3) -> None:
-        super().__init__()
-        self.queries = nn.Linear(hidden, 2 * queries)
-        self.queries.apply(initialise)
-        self.width = (1 + queries) * hidden + queries
-
-    def forward(self, first: Tensor, regions: Tensor, mask: Tensor) -> Tensor:
-        """[B, h], [B, n, h] and bool [B, n] -> [B, width]."""
-        look, pick = self.queries(regions).transpose(1, 2).chunk(2, dim=1)
-        share = look.masked_fill(~mask[:, None, :], -1e4).softmax(dim=-1)
-        count = (pick.sigmoid() * mask[:, None, :]).sum(dim=-1)
-        return torch.cat([first, (share @ regions).flatten(1), count], dim=1)
+    tags = batch.tag_ids.shape[1]
+    cut = tags if cut is None else cut
+    vision = vision[:, cut:]
+    if place is not None:
+        if cut != tags:
+            raise ValueError("places are those of regions: tags must stay out of the fusion")
+        vision = place(vision, batch.regions)
+    return Encoded(text, batch.text_mask, vision, mask[:, cut:])
 
 
 class Classified(nn.Module):
     """Choose among answers (soft scores) or classes.
 
     Args:
-        form: `words`: transform, GELU, norm, linear on the fused [CLS]; `attended`: the same on
-            what `Attended` sees; `linear`, `mlp`: on the pooled state.
+        form: `words`: transform, GELU, norm, linear on the fused [CLS]; `linear`, `mlp`: on the pooled state.
         soft: whether targets are scores of each answer, else class numbers.
         wide: hidden width of `mlp` in units of the trunk's.
-        cut: see `fuse_pairs`.
+        cut: see `encode_pairs`.
     """
 
     def __init__(
@@ -128,11 +156,10 @@ class Classified(nn.Module):
         self.cut = cut
         self.form = form
         h = trunk.sizes.hidden
-        self.attended = Attended(h) if form == "attended" else None
-        if form in ("words", "attended"):
+        if form == "words":
             norm = nn.LayerNorm(h, eps=LAYER_NORM_EPS)
             self.head: nn.Module = nn.Sequential(
-                nn.Linear(h if self.attended is None else self.attended.width, h),
+                nn.Linear(h, h),
                 nn.GELU(),
                 norm,
                 nn.Linear(h, classes),
@@ -142,25 +169,30 @@ class Classified(nn.Module):
         else:
             self.head = nn.Linear(h, classes)
         self.head.apply(initialise)
-        _freeze(trunk, pooler=form in ("words", "attended"))
+        freeze_idle(trunk, pooler=form == "words")
 
     def scores(self, batch: PairBatch) -> Tensor:
         """Logits [B, classes]."""
-        fused = fuse_pairs(self.trunk, batch, self.cut)
-        state = fused.pooled if self.form in ("linear", "mlp") else fused.text[:, 0]
-        if self.attended is not None:
-            mask = torch.cat([batch.tag_mask, batch.region_mask], dim=1)[:, -fused.regions.shape[1] :]
-            state = self.attended(state, fused.regions, mask)
+        fused = encode_pairs(self.trunk, batch, self.cut).fuse(self.trunk)
+        state = fused.text[:, 0] if self.form == "words" else fused.pooled
         logits: Tensor = self.head(functional.dropout(state, self.trunk.sizes.dropout, self.training))
         return logits.float()
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        """The loss as `total`: binary cross entropy summed over answers, or cross entropy; mean over rows."""
-        logits = self.scores(batch)
-        if self.soft:
-            mean = functional.binary_cross_entropy_with_logits(logits, batch.target)
-            return {"total": mean * logits.shape[1]}
-        return {"total": functional.cross_entropy(logits, batch.target)}
+        """The loss as `total`: see `choice_loss`."""
+        return {"total": choice_loss(self.scores(batch), batch.target, soft=self.soft)}
+
+
+def choice_loss(logits: Tensor, target: Tensor, *, soft: bool) -> Tensor:
+    """Binary cross entropy summed over classes, or cross entropy, mean over rows.
+
+    Args:
+        logits: [B, classes].
+        target: [B, classes], or where not `soft` class numbers [B] too.
+    """
+    if soft:
+        return functional.binary_cross_entropy_with_logits(logits, target) * logits.shape[1]
+    return functional.cross_entropy(logits, target)
 
 
 class Referred(nn.Module):
@@ -170,16 +202,20 @@ class Referred(nn.Module):
         mode: `cosine` of region and [CLS], regressed to the overlap; `dot` of both, classified by overlap of
             at least one half; `linear` on the region, classified by the overlap itself.
         layer: of the fusion stack whose states are read, from 0; by default the last.
+        place: see `Place`.
     """
 
-    def __init__(self, trunk: Mvptr, mode: RegionMode, layer: int | None = None) -> None:
+    def __init__(
+        self, trunk: Mvptr, mode: RegionMode, layer: int | None = None, *, place: bool = False
+    ) -> None:
         super().__init__()
         self.trunk = trunk
+        self.place = Place(trunk.sizes.hidden) if place else None
         self.mode = mode
         self.layer = layer
         self.head = nn.Linear(trunk.sizes.hidden, 1) if mode == "linear" else nn.Identity()
         self.head.apply(initialise)
-        _freeze(trunk, pooler=True)
+        freeze_idle(trunk, pooler=True)
         if layer is not None:
             for unread in trunk.fusion_stack.layers[layer + 1 :]:
                 unread.requires_grad_(False)
@@ -207,18 +243,18 @@ class Referred(nn.Module):
         return {"total": functional.binary_cross_entropy_with_logits(scores, wanted)}
 
     def _states(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        encoded = encode_pairs(self.trunk, batch, place=self.place)
         if self.layer is None:
-            fused = fuse_pairs(self.trunk, batch)
+            fused = encoded.fuse(self.trunk)
             return fused.text, fused.regions
-        text = self.trunk.encode_text(batch.text_ids, batch.text_mask, batch.text_segments)
-        vision = self.trunk.encode_vision(batch.tag_ids, batch.tag_mask, batch.regions, batch.region_mask)
-        both = torch.cat([text, vision[:, batch.tag_ids.shape[1] :]], dim=1)
-        mask = torch.cat([batch.text_mask, batch.region_mask], dim=1)
+        both = torch.cat([encoded.text, encoded.vision], dim=1)
+        mask = torch.cat([encoded.text_mask, encoded.vision_mask], dim=1)
         joint = self.trunk.fusion_stack.each(both, mask)[self.layer]
-        return joint[:, : text.shape[1]], joint[:, text.shape[1] :]
+        length = encoded.text.shape[1]
+        return joint[:, :length], joint[:, length:]
 
 
-def _freeze(trunk: Mvptr, *, pooler: bool) -> None:
+def freeze_idle(trunk: Mvptr, *, pooler: bool) -> None:
     """Freeze what no head reads, so that no optimiser decays it."""
     idle = [trunk.match_head, trunk.pooler] if pooler else [trunk.match_head]
     for part in idle:
