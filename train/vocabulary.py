@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from store.concepts import mvptr_ids
 from store.errors import CorruptError, DataError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -64,14 +65,11 @@ class Vocabulary:
             raise DataError(f"{tokenizer}: [PAD] has the id {self.pad}, not 0")
         self.special = frozenset(ids.values())
         self.concepts = tuple(tuple(concept) for concept in concepts)
+        numbers = mvptr_ids(self.concepts, self.tokenizer.token_to_id, self.words)
         self._concept_ids: dict[Concept, int] = {}
-        following = self.words
-        for concept in self.concepts:
-            shared = self.tokenizer.token_to_id(concept[0]) if len(concept) == 1 else None
-            if shared is None:
-                shared, following = following, following + 1
-            self._concept_ids.setdefault(concept, shared)
-        self.size = following
+        for concept, number in zip(self.concepts, numbers, strict=True):
+            self._concept_ids.setdefault(concept, number)
+        self.size = max([self.words, *(number + 1 for number in numbers)])
         self.concept_table = np.array(sorted(set(self._concept_ids.values())) or [self.mask], np.int64)
 
     def pieces(self, texts: Sequence[str]) -> list[Pieces]:
