@@ -135,3 +135,16 @@ def test_expressions(tmp_path: Path, demo: tuple[Path, list[Row]]) -> None:
     assert [each[:2] for each in plain(found)] == [each[:2] for each in plain(ours)]
     for theirs, own in zip(found, ours, strict=True):
         assert theirs.target == pytest.approx(own.target, abs=0.011)  # COCO states hundredths of a pixel
+
+
+def test_an_answer_counts_by_the_people_who_gave_it() -> None:
+    from types import SimpleNamespace
+
+    import torch
+
+    from train.tasks.answers import right
+
+    batch: Any = SimpleNamespace(target=torch.tensor([[1.0, 0.3], [0.9, 0.6], [0.0, 0.0]]))
+    assert right(torch.tensor([[0.0, 2.0], [1.0, -1.0], [3.0, 4.0]]), batch).tolist() == pytest.approx(
+        [0.3, 0.9, 0.0]
+    )

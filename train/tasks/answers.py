@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -63,6 +62,5 @@ def answer_names(items: Iterable[Item], minimum: int) -> tuple[str, ...]:
 
 
 def right(scores: Tensor, batch: PairBatch) -> Tensor:
-    """The score of the best answer (a share of one where annotators disagreed) is at least one half."""
-    best = batch.target.gather(1, scores.argmax(dim=1, keepdim=True)).squeeze(1)
-    return torch.ge(best, 0.5)
+    """The score of the best answer: a share of one where annotators differ."""
+    return batch.target.gather(1, scores.argmax(dim=1, keepdim=True)).squeeze(1)

@@ -141,7 +141,7 @@ def collate(examples: Sequence[PairExample], padded: Padded) -> PairBatch:
 
 
 class Scoring(Protocol):
-    """Right or wrong, for each row: bool [B]."""
+    """How right each row is, [B]: yes or no, or from 0 to 1."""
 
     def __call__(self, scores: Tensor, batch: PairBatch) -> Tensor: ...
 
@@ -152,7 +152,7 @@ class PairTask:
 
     Attributes:
         settings: of the task.
-        right: what counts as right.
+        right: what counts as right, and how much.
         padded: see `collate`.
         names: what the model's classes are called; empty for regions.
     """
@@ -196,12 +196,12 @@ class PairTask:
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
         """Share of the held-out items that come out right."""
-        device, hits = str(next(model.parameters()).device), 0
+        device, hits = str(next(model.parameters()).device), 0.0
         total = len(self.held_out)
         for first in range(0, total, VALIDATION_BATCH):
             rows = range(first, min(first + VALIDATION_BATCH, total))
             batch = collate([self.held_out.example(Place(0, row)) for row in rows], self.padded).to(device)
-            hits += int(self.right(model.scores(batch), batch).sum())  # type: ignore[operator]
+            hits += float(self.right(model.scores(batch), batch).sum())  # type: ignore[operator]
         return {"accuracy": hits / total} if total else {}
 
 
