@@ -182,7 +182,7 @@ class TestPretraining:
         model = self.model(case, StreamObjectives())
         pairs, text = self.batches(case, model)
         with torch.no_grad():
-            states, aux = model.trunk(pairs), model.trunk(text)
+            states, aux = model.trunk.encode(pairs), model.trunk.encode(text)
             case.check("mlm_logits_wvc_at_labels", model.word_logits(states.text[pairs.labels != -100]))
             case.check("mlm_logits_aux_first", model.word_logits(aux.text[:, 0]))
             wanted = pairs.posteriors.sum(dim=-1) > 0
@@ -223,7 +223,7 @@ def test_text_alone(name: str, mean: str) -> None:
     case.check(f"{mean}.mlm_loss", found["masked_words"])
     case.check_gradients(model, f"{mean}.")
     with torch.no_grad():
-        states = model.trunk(batch).text
+        states = model.trunk.encode(batch).text
         case.check("mlm_logits_at_labels", model.word_logits(states[batch.labels != -100]))
         case.check("mlm_logits_cls", model.word_logits(states[:, 0]))
 
@@ -281,7 +281,7 @@ def test_sentences_by_their_first_state(name: str) -> None:
         vectors = {}
         for language in ("en", "de"):
             with torch.no_grad():
-                states = model.trunk(batch_of(case, case.x[f"text_{language}"]), without)
+                states = model.trunk.encode(batch_of(case, case.x[f"text_{language}"]), without)
             vectors[language] = states.text[:, 0]
             case.check(f"cls_{kind}_{language}", vectors[language])
         unit = {lang: functional.normalize(vector.double(), dim=-1) for lang, vector in vectors.items()}
@@ -393,7 +393,7 @@ def test_choices(name: str) -> None:
     )
     loaded(model, case)
     regions = each(case.x["obj_reps"][:, :k])
-    case.check("label_logits", model.choose(model.trunk(batch, seen=regions)))
+    case.check("label_logits", model.choose(model.trunk.encode(batch, seen=regions)))
     found = model(batch, seen=regions)
     case.check("ans_loss", found["answer"])
     case.check("cnn_regularization_loss", found["classes"])

@@ -19,9 +19,11 @@ from train.batch import IGNORE
 from train.config import Recipe
 from train.inputs import RegionStores
 from train.job import Job
+from train.models.build import build_vlbert
 from train.models.vlbert_start import open_stream
 from train.order import Place
 from train.pretrain import Pretrain, PretrainParams
+from train.recipe import load_recipe
 from train.tasks.multilingual import Multilingual, prepare
 from train.trainer import train
 from train.vlbert.collate import JointExample
@@ -165,12 +167,12 @@ class TestTraining:
         optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
         pairs = task.streams[0]
         batch = pairs.collate(examples(task, "pairs", 40), np.random.default_rng(0))
-        first = {name: float(loss) for name, loss in model(batch).items()}
+        first = {name: float(loss.detach()) for name, loss in model(batch).items()}
         for _ in range(30):
             optimiser.zero_grad()
             model(batch)["total"].backward()
             optimiser.step()
-        last = {name: float(loss) for name, loss in model(batch).items()}
+        last = {name: float(loss.detach()) for name, loss in model(batch).items()}
         assert set(first) == {"masked_words", "masked_regions", "total"}
         assert all(last[name] < 0.8 * first[name] for name in first)
 
@@ -250,6 +252,7 @@ class TestRefused:
         [
             ({"settings__readings": {"pears": {}}}, "settings.readings.pears: no such stream"),
             ({"vlbert__model__positions": 20}, "need 65 positions, vlbert.model.positions has 20"),
+            ({"vlbert__objectives__masked_words__weight": 0.0}, "the stream 'text' has nothing to learn"),
             ({"family": "mvptr"}, "the task 'multilingual' is none of the family 'mvptr'"),
             ({"model": {"hidden": 8}}, "'model' says nothing to the family 'vlbert'"),
             ({"vlbert__model__heads": 3}, "vlbert.model.hidden 16 is no multiple of vlbert.model.heads 3"),
@@ -304,3 +307,35 @@ def test_a_reader_reads_as_training_does(world: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch.features[0], row.scene.features)
     assert batch.region_mask.any(dim=1).tolist() == [True, False]
     assert (batch.labels == IGNORE).all()
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize(("stage", "dtype"), [(2, "bf16"), (3, "fp32")])
+def test_spread_and_halved(world: Path, tmp_path: Path, stage: int, dtype: str) -> None:
+    """Tables that are read outside of their module's forward are whole there at every stage of ZeRO."""
+    given = {"run__zero_stage": stage, "run__dtype": dtype, "run__steps": 2, "run__recompute": True}
+    train(stream_job(world, tmp_path, **given), 0, 1, "cpu", lambda report: None)
+    assert all(bool(tensor.isfinite().all()) for tensor in open_stream(tmp_path / "out").model().parameters())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "millions"), [("mmbert-a", 119547, 183), ("vlbert-large-cc", 30522, 350)]
+)
+def test_published_sizes(recipe: str, words: int, millions: int) -> None:
+    loaded = load_recipe(recipe)
+    with torch.device("meta"):
+        model = build_vlbert(loaded, words, 2048, 1601)
+    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(
+        millions, rel=0.02
+    )
+
+
+def test_geometry_can_be_learned(world: Path, tmp_path: Path) -> None:
+    task = opened(stream_job(world, tmp_path, vlbert__model__geometry_form="learned"))
+    model = task.build_model()
+    batch = task.streams[0].collate(examples(task, "pairs", 4), np.random.default_rng(0))
+    model(batch)["total"].backward()
+    gradient = model.trunk.geometry.weight.grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
+    assert opened(stream_job(world, tmp_path / "s")).build_model().trunk.geometry is None

@@ -140,16 +140,16 @@ def test_3_without_vision_nothing_of_the_image_is_left() -> None:
     few, many = batch(2), batch(5)
     for novision, leaks in (("masked", False), ("zeros_attended", True)):
         model = trunk(novision=novision)
-        states = [model(each, without="regions").pooled for each in (few, many)]
+        states = [model.encode(each, without="regions").pooled for each in (few, many)]
         assert torch.equal(*states) != leaks
     model = trunk()
-    assert model(few, without="regions").regions.shape[1] == 0
-    assert torch.equal(model(few, without="regions").text, model(few.without_regions()).text)
+    assert model.encode(few, without="regions").regions.shape[1] == 0
+    assert torch.equal(model.encode(few, without="regions").text, model.encode(few.without_regions()).text)
     other = replace(few, ids=torch.where(few.ids > 3, 11, few.ids))
-    assert torch.equal(model(few, without="text").pooled, model(other, without="text").pooled)
-    assert not torch.equal(model(few).pooled, model(other).pooled)
+    assert torch.equal(model.encode(few, without="text").pooled, model.encode(other, without="text").pooled)
+    assert not torch.equal(model.encode(few).pooled, model.encode(other).pooled)
     learned, zeros = (
-        trunk(novision_words=words)(few, without="regions").text for words in ("learned", "zeros")
+        trunk(novision_words=words).encode(few, without="regions").text for words in ("learned", "zeros")
     )
     assert not torch.equal(learned, zeros)
 
@@ -159,8 +159,8 @@ def test_4_nothing_is_hard_coded() -> None:
     torch.manual_seed(0)
     model = Pretrained(trunk(), StreamObjectives(), 4).requires_grad_(False)
     given = batch()
-    assert model.trunk(given).text.shape == (2, 6, 24)
-    assert model.trunk(given, without="regions").text.shape == (2, 6, 24)
+    assert model.trunk.encode(given).text.shape == (2, 6, 24)
+    assert model.trunk.encode(given, without="regions").text.shape == (2, 6, 24)
     sources = [np.array([2, 9, 3]), np.array([2, 8, 7, 3])]
     logits, best = next_words(model, given, sources, [[], []], SPECIAL)
     assert logits.shape == (2, 30)
@@ -234,12 +234,12 @@ def test_10_regions_are_encoded_once() -> None:
     """Scores of an image with many texts need its regions as vectors once, and rows that have ended no more."""
     model, given = trunk(), batch()
     seen = model.see(given)
-    assert torch.equal(model(given, seen=seen).pooled, model(given).pooled)
+    assert torch.equal(model.encode(given, seen=seen).pooled, model.encode(given).pooled)
     calls = []
     original = model.see
     model.see = lambda *args: calls.append(1) or original(*args)  # type: ignore[method-assign]
     for _ in range(3):
-        model(given, seen=seen)
+        model.encode(given, seen=seen)
     assert not calls
 
 
@@ -264,5 +264,5 @@ def test_positions_of_regions() -> None:
     turned = replace(given, boxes=given.boxes[:, order], features=given.features[:, order])
     for position, same in (("shared", True), ("increasing", False)):
         model = trunk(region_position=position)
-        one, other = model(given).pooled, model(turned).pooled
+        one, other = model.encode(given).pooled, model.encode(turned).pooled
         assert torch.allclose(one, other, atol=1e-5) == same

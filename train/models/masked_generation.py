@@ -57,7 +57,7 @@ def next_words(
         labels=torch.full_like(ids, -100).to(device),
     )
     at = batch.text_mask.sum(dim=1, keepdim=True) - 2
-    logits = model.word_logits(pick(model.trunk(batch).text, at)[:, 0])
+    logits = model.word_logits(pick(model.trunk.encode(batch).text, at)[:, 0])
     return logits, logits.argmax(dim=1)
 
 

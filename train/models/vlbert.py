@@ -42,7 +42,7 @@ class States:
 
 
 class VlBert(nn.Module):
-    """The stream without heads.
+    """The stream without heads; a head's forward calls `encode`, since DeepSpeed cannot look into `States`.
 
     Args:
         words: rows of the word table.
@@ -84,12 +84,12 @@ class VlBert(nn.Module):
             if self.geometry is None
             else self.geometry(shares)
         )
-        what = torch.where(batch.hidden[:, :, None], self.hidden_region.weight[0], batch.features)
+        what = torch.where(batch.hidden[:, :, None], _only(self.hidden_region), batch.features)
         both = functional.dropout(torch.cat([where, what], dim=-1), self.sizes.dropout, self.training)
         seen = functional.relu(self.region_projection(both))
         return seen * batch.region_mask[:, :, None]
 
-    def forward(
+    def encode(
         self, batch: JointBatch, without: Literal["regions", "text"] | None = None, seen: Tensor | None = None
     ) -> States:
         """Run the stream.
@@ -111,9 +111,7 @@ class VlBert(nn.Module):
         if without == "text":
             batch = batch.without_text()
         seen = self.see(batch) if seen is None else seen
-        said = torch.where(
-            batch.hidden[:, :, None], self.hidden_region_word.weight[0], self.region_word.weight[0]
-        )
+        said = torch.where(batch.hidden[:, :, None], _only(self.hidden_region_word), _only(self.region_word))
         shown = self._shown(batch, seen, blank)
         if blank:
             seen, said = torch.zeros_like(seen), torch.zeros_like(said)
@@ -130,7 +128,7 @@ class VlBert(nn.Module):
             [
                 self.words(batch.ids) + self.text_norm(shown),
                 said + self.region_norm(seen),
-                self.end.weight[None].expand(len(batch), -1, -1),
+                _only(self.end).expand(len(batch), 1, -1),
             ],
             dim=1,
         )
@@ -162,10 +160,16 @@ class VlBert(nn.Module):
     def _shown(self, batch: JointBatch, seen: Tensor, blank: bool) -> Tensor:
         """What each word sees [B, T, h]: the region that it names, or what stands for no image."""
         width = batch.ids.shape[1]
-        nothing = self.no_image.weight[None].expand(len(batch), width, -1)
+        nothing = _only(self.no_image).expand(len(batch), width, -1)
         if self.compatibility.novision_words == "zeros":
             nothing = torch.zeros_like(nothing)
         if blank or not seen.shape[1]:
             return nothing
         imaged = batch.region_mask.any(dim=1)[:, None, None]
         return torch.where(imaged, pick(seen, batch.seen), nothing)
+
+
+def _only(table: nn.Embedding) -> Tensor:
+    """The one row [h] of a table, by its forward, around which DeepSpeed puts a spread parameter together."""
+    row: Tensor = table(torch.zeros(1, dtype=torch.int64, device=table.weight.device))
+    return row[0]

@@ -36,7 +36,7 @@ class Retrieved(nn.Module):
 
     def scores(self, batch: JointBatch, without: Literal["regions", "text"] | None = None) -> Tensor:
         """Logits [B]."""
-        logits: Tensor = self.match_head(self.trunk(batch, without).pooled)
+        logits: Tensor = self.match_head(self.trunk.encode(batch, without).pooled)
         return logits
 
     def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
@@ -55,7 +55,7 @@ class Translated(nn.Module):
 
     def scores(self, batch: JointBatch, without: Literal["regions", "text"] | None = None) -> Tensor:
         """Logits [B, words]."""
-        logits: Tensor = self.head(self.trunk(batch, without).pooled)
+        logits: Tensor = self.head(self.trunk.encode(batch, without).pooled)
         return logits.float()
 
     def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
@@ -86,7 +86,7 @@ class Answered(nn.Module):
     def scores(self, batch: JointBatch) -> Tensor:
         """Logits [B, answers]; the texts end in `[MASK] [SEP]` (train/vlbert/texts.py)."""
         at = batch.text_mask.sum(dim=1, keepdim=True) - 2
-        logits: Tensor = self.head(pick(self.trunk(batch).text, at)[:, 0])
+        logits: Tensor = self.head(pick(self.trunk.encode(batch).text, at)[:, 0])
         return logits.float()
 
     def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
@@ -109,7 +109,7 @@ class Referred(nn.Module):
 
     def scores(self, batch: JointBatch) -> Tensor:
         """Logits [B, K]; minus infinity where there is no region, so that none of these is ever the best."""
-        logits: Tensor = self.head(self.trunk(batch).regions)
+        logits: Tensor = self.head(self.trunk.encode(batch).regions)
         return logits[:, :, 0].float().masked_fill(~batch.region_mask, -torch.inf)
 
     def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
@@ -152,7 +152,7 @@ class Chosen(nn.Module):
 
     def scores(self, batch: JointBatch) -> Tensor:
         """Logits [B / choices, choices]."""
-        return self.choose(self.trunk(batch))
+        return self.choose(self.trunk.encode(batch))
 
     def choose(self, states: States) -> Tensor:
         """Logits [B / choices, choices] of states."""
@@ -166,7 +166,7 @@ class Chosen(nn.Module):
             batch: its `target`, int64 [B / choices], is the right choice, and its `posteriors` say the class.
             seen: see `VlBert.forward`.
         """
-        states = self.trunk(batch, seen=seen)
+        states = self.trunk.encode(batch, seen=seen)
         logits = self.choose(states)
         right = functional.one_hot(batch.target, self.choices).to(logits.dtype)
         weight = 1 + (self.positive - 1) * right

@@ -41,7 +41,7 @@ class Pretrained(nn.Module):
 
     def forward(self, batch: JointBatch) -> dict[str, Tensor]:
         """The losses that are on and have anything to say of the batch, and their weighted sum as `total`."""
-        states, weights = self.trunk(batch), self.objectives.weights()
+        states, weights = self.trunk.encode(batch), self.objectives.weights()
         first = self.objectives.per_sample_first
         found = {}
         if self.word_head is not None:

@@ -98,7 +98,7 @@ class Multilingual:
                 losses[name] = losses.get(name, 0.0) + float(value.detach()) * len(places) / len(rows)
             if model.word_head is not None:
                 labelled = batch.labels != IGNORE
-                found = model.word_logits(model.trunk(batch).text[labelled]).argmax(dim=1)
+                found = model.word_logits(model.trunk.encode(batch).text[labelled]).argmax(dim=1)
                 right += int((found == batch.labels[labelled]).sum())
                 asked += int(labelled.sum())
         if not losses:
@@ -130,7 +130,8 @@ def prepare(job: Job, recipe: Recipe) -> Multilingual:
     """Open a job's inputs.
 
     Raises:
-        ConfigError: settings of a stream that there is not, or texts longer than the table of positions.
+        ConfigError: settings of a stream that there is not, a stream that has nothing to learn, or texts longer
+            than the table of positions.
         CorruptError: a file is missing or damaged.
         DataError: nothing to train on, regions without names, or translations that translate nothing.
     """
@@ -146,7 +147,7 @@ def prepare(job: Job, recipe: Recipe) -> Multilingual:
         if name not in names:
             raise ConfigError(f"settings.readings.{name}: no such stream", did_you_mean(name, names))
     readings = {name: settings.readings.get(name, Reading()) for name in names}
-    check_lengths(recipe, readings, len(captions.languages))
+    check_readings(recipe, readings, len(captions.languages))
     starts = [open_stream(Path(folder)) for folder in job.extra.get("starts", ())]
     require_same_words(starts, Path(job.tokenizer) / "tokenizer.json")
     detector = detector_of(store, job) if store or not starts else starts[-1].detector
@@ -159,12 +160,18 @@ def prepare(job: Job, recipe: Recipe) -> Multilingual:
     return Multilingual(recipe, settings, vocabulary, detector, attributes, rows, starts)
 
 
-def check_lengths(recipe: Recipe, readings: Mapping[str, Reading], languages: int) -> None:
-    """Refuse sequences that have more positions than the table.
+def check_readings(recipe: Recipe, readings: Mapping[str, Reading], languages: int) -> None:
+    """Refuse streams without a loss, and sequences that have more positions than the table.
 
     Raises:
-        ConfigError: naming both settings.
+        ConfigError: naming the settings.
     """
+    for name, reading in readings.items():
+        if reading.source != "pictures" and not recipe.vlbert.objectives.masked_words.weight:
+            raise ConfigError(
+                f"the stream '{name}' has nothing to learn: text alone, and masked words are off",
+                "set vlbert.objectives.masked_words.weight, or drop the stream",
+            )
     compatibility, lengths = recipe.vlbert.compatibility, recipe.lengths
     if compatibility.seq_len_policy == "joint64":
         return
