@@ -130,7 +130,7 @@ def prepare(job: Job, recipe: Recipe) -> Multilingual:
     """Open a job's inputs.
 
     Raises:
-        ConfigError: settings of a stream that there is not, a stream that has nothing to learn, or texts longer
+        ConfigError: settings of a stream that there is not, one that has nothing to learn, or texts longer
             than the table of positions.
         CorruptError: a file is missing or damaged.
         DataError: nothing to train on, regions without names, or translations that translate nothing.
