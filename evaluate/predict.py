@@ -182,7 +182,7 @@ class Predictor:
         made = self._detect(sample, folder)
         if made.failures:
             (failure, detail), *_ = made.failures
-            raise DataError(f"the picture has no regions: {detail} ({failure})")
+            raise DataError(f"no regions of the picture: {detail} ({failure})")
         store = open_store(made.file)
         return store[sample.key], labels_of(store)
 

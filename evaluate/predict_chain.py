@@ -45,7 +45,10 @@ def artifact_at(address: str, file: Path, profile: str, overrides: list[str]) ->
         known = [name for name in plans if name.startswith(f"{address}/")]
         raise ConfigError(f"'{address}' names several artifacts", f"take one: {', '.join(known)}")
     if not plans[address].fresh:
-        raise ConfigError(f"{address} is not made yet", f"babelscene run -p {profile} {address}")
+        raise ConfigError(
+            f"{address} is not made, or not from what stages.yaml now says",
+            f"babelscene run -p {profile} {address}; or give the folder of an earlier one",
+        )
     return plans[address].artifact
 
 

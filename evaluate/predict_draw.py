@@ -39,11 +39,14 @@ def draw(found: Prediction, path: Path) -> None:
 
 
 def by_region(found: Prediction) -> dict[int, list[Aligned]]:
-    """The phrases of each region, the best first; regions in the order of the text."""
+    """The phrases of each region, those that say most first; regions in the order of the text."""
     regions: dict[int, list[Aligned]] = {}
     for each in found.aligned:
         regions.setdefault(each.region, []).append(each)
-    return {region: sorted(own, key=lambda each: -each.cosine) for region, own in regions.items()}
+    return {
+        region: sorted(own, key=lambda each: (-len(each.words), -each.cosine))
+        for region, own in regions.items()
+    }
 
 
 def page(found: Prediction) -> str:

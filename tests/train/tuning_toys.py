@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from store.shards import ShardWriter, read_metadata
-from tests.train.toys import COLOURS, TINY, regions, scene
+from tests.train.toys import COLOURS, regions, scene
+from train.config import Recipe
 from train.inputs import open_inputs
 from train.job import Job
 from train.outputs import write_parameters
-from train.recipe import load_recipe
 from train.tasks.pretraining import Pretraining
 
 TUNING: dict[str, Any] = {
@@ -66,7 +66,7 @@ def add_truth(world: Path, target: Path) -> Path:
 def pretrained(world: Path, folder: Path, job: Job) -> Path:
     """Write a model of random parameters, as `Pretrain` would."""
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = load_recipe("mvptr-tiny", TINY)
+    recipe = Recipe.model_validate(job.recipe)
     task = Pretraining(recipe, open_inputs(job, recipe), ())
     torch.manual_seed(0)
     tokenizer = world / "tokenizer" / "tokenizer.json"
