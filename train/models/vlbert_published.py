@@ -22,6 +22,7 @@ from train.vocabulary import Vocabulary
 Init = Literal["hybrid", "skip", "plain"]
 FILES = ("model.safetensors", "pytorch_model.bin")
 SEGMENTS, POSITIONS = "trunk.segments.weight", "trunk.positions.weight"
+HIDDEN = "trunk.hidden_region.weight"
 PROJECTION, CLASSES = "trunk.region_projection.weight", "region_head.2.bias"
 
 
@@ -84,6 +85,9 @@ def import_stream(
         tensors |= ours(taken)
     notes = []
     own = model.state_dict()
+    if bert is not None and checkpoint is not None and HIDDEN not in tensors:
+        notes.append(f"{HIDDEN} starts as it is, for `{init}` does not take it")
+        tensors[HIDDEN] = own[HIDDEN]
     for name in (SEGMENTS, POSITIONS):
         if name in tensors and len(tensors[name]) != len(own[name]):
             rows = min(len(tensors[name]), len(own[name]))
