@@ -109,10 +109,9 @@ def compare(
     again = np.concatenate(found)[np.searchsorted(distinct, timed[:, 0] * len(images) + timed[:, 1])]
     sizes, scale = model.recipe.model, 2 * len(every) / len(timed)
     states = sum(row.nbytes for side in (texts, seen) for row in side.states) / 2**20
-    print(
-        f"{name}: width {sizes.hidden},"
-        f" {sizes.text_layers}+{sizes.vision_layers}+{sizes.fusion_layers} layers, pooling {sizes.pooling}; {len(every):,} pairs on the lists, {len(distinct):,} distinct"
-    )
+    layers = f"{sizes.text_layers}+{sizes.vision_layers}+{sizes.fusion_layers} layers"
+    print(f"{name}: width {sizes.hidden}, {layers}, pooling {sizes.pooling}")
+    print(f"  {len(every):,} pairs on the lists, {len(distinct):,} of them distinct")
     for way in ("recipe", "batch"):
         total = seconds[way] * scale
         print(

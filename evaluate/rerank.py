@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 COARSE_TIE = 1e-9
 """Weight of the coarse similarity beside the matching head's chance, which is 1 for many a good pair: it
 decides between equals and nothing else."""
+SURE = 1e-7
+"""A chance as close to 0 or 1 as float32 tells apart."""
 
 
 def order_anew(
@@ -49,8 +51,16 @@ def order_anew(
     wanted = np.unique(np.concatenate([each.ravel() for each in numbers.values()]))
     image, caption = np.divmod(wanted, columns)
     chance = model.match_scores(texts, images, np.stack([caption, rows[image]], axis=1))
-    fine = chance + COARSE_TIE * coarse.ravel()[wanted]
+    if settings.similarity:
+        fine = _log_odds(chance) + model.scale * coarse.ravel()[wanted]
+    else:
+        fine = chance + COARSE_TIE * coarse.ravel()[wanted]
     return {
         direction: reranked(best, fine[np.searchsorted(wanted, numbers[direction])], coarse.shape, axis=axis)
         for direction, (axis, best) in listed.items()
     }
+
+
+def _log_odds(chance: NDArray[np.float32]) -> NDArray[np.float64]:
+    sure = np.clip(chance.astype(np.float64), SURE, 1 - SURE)
+    return np.log(sure) - np.log1p(-sure)

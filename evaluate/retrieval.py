@@ -34,6 +34,9 @@ class Rerank(Params):
     """Captions of each image that are ordered anew."""
     images: PositiveInt = 64
     """Images of each caption that are ordered anew."""
+    similarity: bool = False
+    """Add the contrastive logit to the matching head's log-odds, so that all three stacks have a say. MVPTR:
+    the head alone."""
     pools: tuple[Literal["aligned", "all"], ...] = ("aligned",)
     """Which pools: `all`, every caption of a language, is what published figures are of, and costs more."""
 
@@ -57,8 +60,9 @@ class Retrieval(Stage[RetrievalParams]):
 
     Protocols: `aligned` has one caption an image, the same sentence in every language; `all` has every
     caption of the language. Coarse scores are the cosine of both stacks' embeddings. `rerank<k>` orders the k
-    best by the matching head alone; what is not among them ranks last. Phrases that were carried over from a
-    translation are never used: at test time the model sees one caption, not its English original.
+    best by the matching head, `+similarity` by both; what is not among them ranks last. Phrases that were
+    carried over from a translation are never used: at test time the model sees one caption, not its English
+    original.
     """
 
     Params = RetrievalParams

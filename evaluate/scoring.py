@@ -33,6 +33,7 @@ class Result:
         scores: float [images, captions]; -inf where re-ranking did not look.
         ranks: int64 [queries].
         reranked: length of the short list, or 0.
+        similarity: whether the coarse similarity had its say beside the matching head.
     """
 
     pool: Pool
@@ -40,12 +41,15 @@ class Result:
     scores: Scores
     ranks: NDArray[np.int64]
     reranked: int = 0
+    similarity: bool = False
 
     @property
     def protocol(self) -> str:
         """`retrieval/t2i/aligned`, with `/rerank16` where the matching head had its say."""
         name = f"retrieval/{self.direction}/{self.pool.choice}"
-        return f"{name}/rerank{self.reranked}" if self.reranked else name
+        if not self.reranked:
+            return name
+        return f"{name}/rerank{self.reranked}" + ("+similarity" if self.similarity else "")
 
 
 def score_pool(
@@ -75,6 +79,7 @@ def score_pool(
                     scores=scores,
                     ranks=ranks(scores, pool.owner, direction),
                     reranked=rerank.length(direction),
+                    similarity=rerank.similarity,
                 )
             )
     return results

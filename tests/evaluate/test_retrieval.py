@@ -132,6 +132,29 @@ def test_a_short_list_of_one_changes_nothing(tmp_path, monkeypatch):
     assert found["retrieval/t2i/aligned/rerank1", "en", "R@1"] == pytest.approx(1 - 2 / N)
 
 
+def test_the_matching_head_and_the_similarity_together():
+    """Where the head is of two minds, a logit of the cosine decides; where it is sure, it does."""
+
+    class Unsure(KnownModel):
+        scale = 4.0
+
+        def match_scores(self, texts, images, pairs):
+            known = super().match_scores(texts, images, pairs)
+            return np.where(pairs[:, 0] == 0, 0.5, np.where(known > 0, 1 - 1e-6, 1e-6)).astype(np.float32)
+
+    samples, *_ = world(None)
+    (pool,) = [p for p in pools(samples) if p.name == "aligned/en"]
+    model = Unsure(swap=(1, 4))
+    images = model.encode_images([toys.regions([[0, 0, 1, 1]], [i]) for i in range(N)])
+    settings = Rerank(texts=N, images=N, similarity=True)
+    results = {r.protocol: r for r in score_pool(model, images, pool, {}, settings)}
+    found = results["retrieval/t2i/aligned/rerank6+similarity"]
+    assert found.ranks.tolist() == [0] * N
+    coarse = results["retrieval/t2i/aligned"].scores
+    assert found.scores[:, 0] == pytest.approx(4 * coarse[:, 0])
+    assert found.scores[1, 1] == pytest.approx(np.log(1e6) + 4 * coarse[1, 1], rel=1e-3)
+
+
 def test_pools_of_every_caption_are_ordered_anew_on_request(tmp_path, monkeypatch):
     settings = {"rerank": {"texts": 3, "images": 2, "pools": ["all"]}}
     found = values(run(tmp_path, monkeypatch, KnownModel(swap=(1, 4)), params=settings)[0])

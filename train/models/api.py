@@ -75,6 +75,11 @@ class Model:
         self.network = build_model(self.recipe, vocabulary, about["region_dim"]).to(device).eval()
         self._tags = Tags(vocabulary, about["classes"], about["attributes"], self.recipe.data.tags)
 
+    @property
+    def scale(self) -> float:
+        """What the contrastive loss multiplies a cosine by to have a logit."""
+        return float(self.network.scale.detach())
+
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Word-piece ids of each text, without special tokens."""
         return [pieces.ids for pieces in self.vocabulary.pieces(texts)]
