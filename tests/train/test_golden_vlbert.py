@@ -191,7 +191,6 @@ class TestPretraining:
     def model(self, case: Case, objectives: StreamObjectives) -> Pretrained:
         classes = len(case.weights["vlbert.mvrc_head.region_cls_pred.bias"])
         model = Pretrained(trunk_of(case), objectives, classes)
-        model.trunk.pooler.requires_grad_(True)
         loaded(model, case)
         return model
 

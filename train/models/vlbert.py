@@ -76,6 +76,25 @@ class VlBert(nn.Module):
             if isinstance(norm, nn.LayerNorm):
                 norm.weight.data.fill_(sizes.visual_start)
 
+    def learn(self, *, regions: bool = True, hidden: bool = False, pooled: bool = False) -> None:
+        """Say what a loss moves; the rest is frozen, so that no optimiser decays it.
+
+        Args:
+            regions: whether there are images; hidden: whether some of their regions are masked.
+            pooled: whether the pooled state is read.
+        """
+        self.requires_grad_(True)
+        seeing: list[nn.Module | None] = [
+            self.geometry,
+            self.region_projection,
+            self.region_norm,
+            self.region_word,
+        ]
+        masking = [self.hidden_region, self.hidden_region_word]
+        for part in [*(seeing * (not regions)), *(masking * (not hidden)), *([self.pooler] * (not pooled))]:
+            if part is not None:
+                part.requires_grad_(False)
+
     def see(self, batch: JointBatch) -> Tensor:
         """Regions as vectors [B, K, h]; those that are hidden keep where they are and lose what they show."""
         shares = relative_boxes(batch.boxes, batch.sizes[:, None, :])

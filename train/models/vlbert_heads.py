@@ -33,6 +33,7 @@ class Retrieved(nn.Module):
         self.trunk = trunk
         self.match_head = MatchHead(trunk.sizes.hidden, trunk.compatibility.itm_outputs)
         self.match_head.apply(initialise)
+        trunk.learn(pooled=True)
 
     def scores(self, batch: JointBatch, without: Literal["regions", "text"] | None = None) -> Tensor:
         """Logits [B]."""
@@ -52,6 +53,7 @@ class Translated(nn.Module):
         self.trunk = trunk
         self.head = nn.Linear(trunk.sizes.hidden, words)
         self.head.apply(initialise)
+        trunk.learn(pooled=True)
 
     def scores(self, batch: JointBatch, without: Literal["regions", "text"] | None = None) -> Tensor:
         """Logits [B, words]."""
@@ -81,7 +83,7 @@ class Answered(nn.Module):
             else classifier(h, answers, form, drop, wide)
         )
         self.head.apply(initialise)
-        trunk.pooler.requires_grad_(False)
+        trunk.learn()
 
     def scores(self, batch: JointBatch) -> Tensor:
         """Logits [B, answers]; the texts end in `[MASK] [SEP]` (train/vlbert/texts.py)."""
@@ -105,7 +107,7 @@ class Referred(nn.Module):
         h = trunk.sizes.hidden
         self.head = nn.Sequential(Transform(h, norm=False), nn.Dropout(trunk.sizes.dropout), nn.Linear(h, 1))
         self.head.apply(initialise)
-        trunk.pooler.requires_grad_(False)
+        trunk.learn()
 
     def scores(self, batch: JointBatch) -> Tensor:
         """Logits [B, K]; minus infinity where there is no region, so that none of these is ever the best."""
@@ -149,6 +151,7 @@ class Chosen(nn.Module):
         for head in (self.head, self.class_head):
             if head is not None:
                 head.apply(initialise)
+        trunk.learn(pooled=True)
 
     def scores(self, batch: JointBatch) -> Tensor:
         """Logits [B / choices, choices]."""

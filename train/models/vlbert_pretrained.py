@@ -37,7 +37,7 @@ class Pretrained(nn.Module):
         for head in (self.word_head, self.region_head, self.match_head):
             if head is not None:
                 head.apply(initialise)
-        trunk.pooler.requires_grad_(self.match_head is not None)
+        trunk.learn(hidden=self.region_head is not None, pooled=self.match_head is not None)
 
     def forward(self, batch: JointBatch) -> dict[str, Tensor]:
         """The losses that are on and have anything to say of the batch, and their weighted sum as `total`."""

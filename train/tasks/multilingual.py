@@ -69,6 +69,8 @@ class Multilingual:
         """A model with fresh parameters, laid over by whatever it starts from."""
         detector = self.detector
         model = build_vlbert(self.recipe, self.vocabulary.words, detector.feature_dim, len(detector.classes))
+        if all(rows.reading.source != "pictures" for rows in self.rows.values()):
+            model.trunk.learn(regions=False)
         self.told[:] = start_from(model, self.recipe, self.settings, self.starts)
         return model
 
@@ -156,7 +158,8 @@ def prepare(job: Job, recipe: Recipe) -> Multilingual:
         name: Sentences(_speaking(recipe, name), reader, reading, captions, store, settings.mirror)
         for name, reading in readings.items()
     }
-    attributes = tuple(store.meta.get("attributes") or ()) if store else ()
+    named = store.meta if store else starts[-1].about if starts else {}
+    attributes = tuple(named.get("attributes") or ())
     return Multilingual(recipe, settings, vocabulary, detector, attributes, rows, starts)
 
 
