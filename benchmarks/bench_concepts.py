@@ -19,10 +19,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from parse.concepts import select
 from parse.counting import HELD, SEPARATOR, SortedCounts
+from parse.graph import KINDS
 from parse.parser import Parser
 from store.concepts import Words, read_id2phrase
 
@@ -68,16 +70,15 @@ def real(captions: list[str], mvptr: frozenset[Words], minimum: int, folder: Pat
         print(f"  {used:,}  {found['any'] / len(mvptr):.1%}  {found['frequent'] / len(mvptr):.1%}")
     ours_too = sum(words in mvptr for words in vocabulary.concepts)
     print(f"of our vocabulary {ours_too / max(len(vocabulary), 1):.1%} are entries of MVPTR's")
-    known = {word for concept in every for word in concept.split(SEPARATOR)}
-    text = {
-        word for caption in captions for word in caption.lower().replace(".", " ").replace(",", " ").split()
-    }
-    reasons = Counter(reason(words, every, known, text) for words in mvptr)
-    for why, number in reasons.most_common():
-        some = sorted(
-            (w for w in mvptr if reason(w, every, known, text) == why), key=lambda w: (hash_of(w), w)
-        )
-        print(f"  {number / len(mvptr):6.1%}  {why}: {', '.join(' '.join(words) for words in some[:6])}")
+    seen = Seen.of(every, captions)
+    reasons: dict[str, list[Words]] = {}
+    for words in sorted(mvptr, key=lambda w: (hash_of(w), w)):
+        reasons.setdefault(reason(words, seen), []).append(words)
+    for why, members in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        kinds = Counter(len(words) for words in members)
+        shown = ", ".join(f"{kinds[n]:,} {kind}" for n, kind in enumerate(KINDS, 1) if kinds[n])
+        print(f"  {len(members):6,}  {len(members) / len(mvptr):6.1%}  {why} ({shown})")
+        print(f"{'':18}{'; '.join(' '.join(words) for words in members[:6])}")
 
 
 def shares(counts: dict[str, int], mvptr: Iterable[Words], minimum: int) -> Counter[str]:
@@ -86,9 +87,36 @@ def shares(counts: dict[str, int], mvptr: Iterable[Words], minimum: int) -> Coun
     return Counter({"any": sum(n > 0 for n in found), "frequent": sum(n >= minimum for n in found)})
 
 
-def reason(words: Words, counts: dict[str, int], known: set[str], text: set[str]) -> str:
+@dataclass(frozen=True)
+class Seen:
+    """What the captions hold: phrases, words of text, and our objects, attributes and relations alone."""
+
+    phrases: frozenset[str]
+    text: frozenset[str]
+    objects: frozenset[str]
+    attributes: frozenset[str]
+    relations: frozenset[str]
+
+    @classmethod
+    def of(cls, phrases: Iterable[str], captions: Iterable[str]) -> Seen:
+        parts = [phrase.split(SEPARATOR) for phrase in phrases]
+        text = {
+            word
+            for caption in captions
+            for word in caption.lower().replace(".", " ").replace(",", " ").split()
+        }
+        return cls(
+            frozenset(phrases),
+            frozenset(text | {word for each in parts for part in each for word in part.split()}),
+            frozenset(word for each in parts for word in each[::2]),
+            frozenset(each[1] for each in parts if len(each) == 2),
+            frozenset(each[1] for each in parts if len(each) == 3),
+        )
+
+
+def reason(words: Words, seen: Seen) -> str:
     """Why an entry was not found, or that it was."""
-    if SEPARATOR.join(words) in counts:
+    if SEPARATOR.join(words) in seen.phrases:
         return "found"
     if any("/" in word for word in words):
         return "synset merge of SPICE's, `a/b`"
@@ -97,11 +125,21 @@ def reason(words: Words, counts: dict[str, int], known: set[str], text: set[str]
     if (len(words) == 3 and words[1] == "be") or FUNCTION_WORDS & {words[0], words[-1]}:
         return "function word as object, attribute or relation"
     parts = {part for word in words for part in word.split()}
-    if not parts <= text | known:
+    if not parts <= seen.text:
         return "a word that these captions do not hold"
-    if len(words) == 1:
+    if not seen.objects.issuperset(words[::2]):
         return "a word that is no object here"
-    return "its words occur, not together"
+    if len(words) == 2:
+        return (
+            "object and attribute occur, not of each other"
+            if words[1] in seen.attributes
+            else "a word that is no attribute here"
+        )
+    return (
+        "objects and relation occur, not together"
+        if words[1] in seen.relations
+        else "a relation that does not occur"
+    )
 
 
 def synthetic(phrases: int, folder: Path) -> None:

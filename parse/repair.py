@@ -6,7 +6,6 @@ Each repair is a rule of grammar that the parse breaks: a determiner has a noun,
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 
 from parse.lexicon import COLOURS, NOT_SUBJECTS
 from parse.tree import GONE, Tree
@@ -20,22 +19,12 @@ _NOMINALISED = ("other", "same", "front", "such", "own")
 
 def repair(tree: Tree) -> None:
     """Correct tags and arcs in place."""
-    tags, places = tree.tags[:], _places(tree)
-    for rule, wanted in _RULES:
-        if tree.tags != tags:
-            tags, places = tree.tags[:], _places(tree)
-        found = [places[tag] for tag in places if tag in wanted]
-        for token in found[0] if len(found) == 1 else sorted(chain.from_iterable(found)):
-            if tree.tags[token] in wanted and tree.deps[token] != GONE:
+    tags, deps = tree.tags, tree.deps
+    for rule, wanted, below in _RULES:
+        for token, tag in enumerate(tags):
+            # Looked at here, before a function is called: three words of four are none of a rule's business.
+            if tag in wanted and (deps[token] in below if below else deps[token] != GONE):
                 rule(tree, token)
-
-
-def _places(tree: Tree) -> dict[str, list[int]]:
-    """Where each tag stands: fifteen passes over every word would take longer than what they find."""
-    places: dict[str, list[int]] = {}
-    for token, tag in enumerate(tree.tags):
-        places.setdefault(tag, []).append(token)
-    return places
 
 
 def _verb_with_subject(tree: Tree, token: int) -> None:
@@ -241,21 +230,24 @@ _VERBS = frozenset(("VB", "VBD", "VBG", "VBN", "VBP", "VBZ"))
 _ADJECTIVES = frozenset(("JJ", "JJR", "JJS"))
 _PREPOSITIONS = frozenset(("IN",))
 
-_RULES: tuple[tuple[Callable[[Tree, int], None], frozenset[str]], ...] = (
-    (_participle_as_head, frozenset(("VBG", "NN"))),
-    (_verb_with_subject, frozenset(("NN", "NNS"))),
-    (_noun_as_verb, _VERBS),
-    (_missing_subject, _VERBS),
-    (_two_subjects, _VERBS),
-    (_stranded_preposition, _PREPOSITIONS),
-    (_covered_by, frozenset(("VBN", "VBD"))),
-    (_participle_after_noun, frozenset(("VBN",))),
-    (_fronted_participle, frozenset(("VBG", "VBN", "VBD"))),
-    (_preposition_as_root, _PREPOSITIONS),
-    (_colour_as_head, _NOUNS),
-    (_adjective_as_noun, frozenset(("JJ",))),
-    (_stacked_adjectives, _ADJECTIVES),
-    (_list, _NOUNS),
-    (_inversion, _PREPOSITIONS),
+_ROOT = frozenset(("ROOT",))
+_ANY = frozenset[str]()
+
+_RULES: tuple[tuple[Callable[[Tree, int], None], frozenset[str], frozenset[str]], ...] = (
+    (_participle_as_head, frozenset(("VBG", "NN")), frozenset(_NOMINAL)),
+    (_verb_with_subject, frozenset(("NN", "NNS")), _ANY),
+    (_noun_as_verb, _VERBS, frozenset(_NOMINAL)),
+    (_missing_subject, _VERBS, frozenset(("ROOT", "conj"))),
+    (_two_subjects, _VERBS, _ANY),
+    (_stranded_preposition, _PREPOSITIONS, frozenset(("prep",))),
+    (_covered_by, frozenset(("VBN", "VBD")), _ROOT),
+    (_participle_after_noun, frozenset(("VBN",)), frozenset(("amod",))),
+    (_fronted_participle, frozenset(("VBG", "VBN", "VBD")), _ROOT),
+    (_preposition_as_root, _PREPOSITIONS, _ROOT),
+    (_colour_as_head, _NOUNS, _ANY),
+    (_adjective_as_noun, frozenset(("JJ",)), frozenset(("ROOT", "pobj", "dobj"))),
+    (_stacked_adjectives, _ADJECTIVES, frozenset(("amod", "advmod"))),
+    (_list, _NOUNS, frozenset(("appos",))),
+    (_inversion, _PREPOSITIONS, frozenset(("prep", "advmod"))),
 )
-"""Each with the tags that it looks at, in the order in which they build on each other."""
+"""Each with the tags and the labels that it looks at, in the order in which they build on each other."""
