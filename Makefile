@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY ?= passive
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock shards features pretrain evaluate tasks report status test lint bench torture clean
+.PHONY: help setup lock shards features pretrain evaluate tasks ablations report status test lint bench torture clean
 
 help:  ## this list
 	@echo "usage: make VERB [PROFILE=demo|photos|online] [ARGS='detector.steps=300 ...']"
@@ -52,6 +52,9 @@ evaluate: setup  ## score the pre-trained model, after making it where needed
 
 tasks: setup  ## the pre-trained model's tasks: tuned, and scored beside models without images
 	@$(RUN) run score_vqa score_entailment score_referring grounding -p $(PROFILE) $(ARGS)
+
+ablations: setup  ## pre-training with and without phrases, tags and the grounding loss, by retrieval
+	@$(RUN) run retrieval retrieval_no_phrases retrieval_tags retrieval_no_grounding -p $(PROFILE) $(ARGS)
 
 report: setup  ## write the report of what there is
 	@$(RUN) report -p $(PROFILE) $(ARGS)

@@ -23,19 +23,17 @@ from train.models.mvptr import Fused, Mvptr
 
 LOOKS = 4
 """Two things, what is said of them, and one to spare."""
-LIKELY = 2.0
-"""Every word starts out as likely true, or the chance that all are would be lost from the start."""
 
 
 class Attended(nn.Module):
     """Choose among answers or classes by what a few looks at the regions find.
 
     In a narrow model [CLS] alone takes long to learn where to look, and fusion has little room to carry on
-    what was seen. Here each look asks of every region whether every word that it heeds is true of it: the
-    chance is the product over words, each to the power of the heed paid to it. It looks at the likeliest
-    region, fusion having a say, and brings its state, input and place. Beside them stand how many regions
-    each look expects, the chance of what one look finds in the eyes of another, and the product of text and
-    findings (low-rank bilinear pooling, Kim et al. 2017).
+    what was seen. Here each look weighs the words, and the regions by how well they fit these words: the
+    product of both sides' states before fusion, plus what fusion says of the region. It brings the region's
+    state, input and place. Beside them stand how many regions each look picks, how well what one look finds
+    fits the words of another, and the product of text and findings (low-rank bilinear pooling, Kim et al.
+    2017).
 
     Args:
         soft: see `choice_loss`.
@@ -46,12 +44,11 @@ class Attended(nn.Module):
         super().__init__()
         self.trunk, self.soft, self.looks = trunk, soft, looks
         h = trunk.sizes.hidden
-        self.size = h // 2
         self.place = Place(h) if place else None
-        self.heed = nn.Linear(h, looks)
-        self.asked = nn.Linear(h, looks * self.size)
-        self.answered = nn.Linear(2 * h, looks * self.size)
-        self.fused = nn.Linear(h, looks)
+        self.words = nn.Linear(h, looks)
+        self.queries = nn.Linear(h, looks * h)
+        self.keys = nn.Linear(2 * h, looks * h)
+        self.fused = nn.Linear(h, 2 * looks)
         self.steepness = nn.Parameter(torch.ones(looks))
         found = looks * (2 * h + GEOMETRY + 1 + looks)
         self.of_text = nn.Linear(2 * h, h)
@@ -80,24 +77,19 @@ class Attended(nn.Module):
 
     def _look(self, batch: PairBatch, encoded: Encoded, fused: Fused) -> Tensor:
         """What the looks find: [B, looks * (2h + 6 + 1 + looks)]."""
-        b, n, _ = encoded.vision.shape
+        b, n, h = encoded.vision.shape
         inputs = self.trunk.region_norm(self.trunk.region_projection(batch.regions))
-        heed = self.heed(encoded.text).sigmoid() * encoded.text_mask[:, :, None]
-        asked = self.asked(encoded.text).view(b, -1, self.looks, self.size)
-        answered = self.answered(torch.cat([encoded.vision, inputs], dim=-1)).view(
-            b, n, self.looks, self.size
-        )
-        true = functional.logsigmoid(
-            torch.einsum("btkh,bnkh->bktn", asked, answered) / math.sqrt(self.size) + LIKELY
-        )
-        fit = torch.einsum("btk,bktn->bkn", heed, true)
+        said = self.words(encoded.text).masked_fill(~encoded.text_mask[:, :, None], -1e4).softmax(dim=1)
+        queries = torch.einsum("btk,btkh->bkh", said, self.queries(encoded.text).view(b, -1, self.looks, h))
+        keys = self.keys(torch.cat([encoded.vision, inputs], dim=-1)).view(b, n, self.looks, h)
+        after, pick = self.fused(fused.regions).transpose(1, 2).chunk(2, dim=1)
+        fit = torch.einsum("bkh,bnkh->bkn", queries, keys) / math.sqrt(h) + after
         mask = encoded.vision_mask[:, None, :]
-        look = self.steepness[:, None] * fit + self.fused(fused.regions).transpose(1, 2)
-        share = look.masked_fill(~mask, -1e4).softmax(dim=-1)
-        chance = fit.exp() * mask
+        share = fit.masked_fill(~mask, -1e4).softmax(dim=-1)
+        counts = ((pick + self.steepness[:, None] * fit).sigmoid() * mask).sum(dim=-1)
         there = torch.cat([encoded.vision, inputs, centred(batch.regions)], dim=-1)
-        crossed = share @ chance.transpose(1, 2)
-        return torch.cat([(share @ there).flatten(1), chance.sum(dim=-1), crossed.flatten(1)], dim=1)
+        crossed = share @ fit.transpose(1, 2)
+        return torch.cat([(share @ there).flatten(1), counts, crossed.flatten(1)], dim=1)
 
 
 def _mean(states: Tensor, mask: Tensor) -> Tensor:
