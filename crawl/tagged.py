@@ -21,34 +21,41 @@ def called(objects: Sequence[str]) -> list[str]:
     return names
 
 
-def said(tokens: Sequence[Any], names: Sequence[str], what: str) -> dict[str, Any]:
+def said(tokens: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
     """Tokens as one text.
 
     Args:
-        tokens: words, and lists of object indices; several objects are joined by "and".
+        tokens: words, and lists of object indices, none of them `lost`; several objects are joined by "and".
         names: what the objects are called.
-        what: the text's name in an error.
 
     Returns:
         {text, mentions}, mentions being [object index, [start, end]] in characters of the text.
-
-    Raises:
-        LookupError: a tag without its object.
     """
-    words: list[tuple[str, int | None]] = []
+    words: list[str] = []
+    mentions: list[list[Any]] = []
+    at = 0
     for token in tokens:
-        if isinstance(token, str):
-            words.append((token, None))
-            continue
-        for number, tag in enumerate(token):
-            if isinstance(tag, bool) or not isinstance(tag, int) or not 0 <= tag < len(names):
-                raise LookupError(f"object {tag!r} of {len(names)} in {what}")
-            words += [("and", None)] * (number > 0) + [(names[tag], tag)]
-    text = ""
-    mentions = []
-    for word, tag in words:
-        start = len(text) + bool(text)
-        text = f"{text} {word}" if text else word
-        if tag is not None:
-            mentions.append([tag, [start, len(text)]])
-    return {"text": text, "mentions": mentions}
+        for number, each in enumerate((token,) if isinstance(token, str) else token):
+            if number:
+                words.append("and")
+                at += len("and ")
+            word = each if isinstance(token, str) else names[each]
+            if not isinstance(token, str):
+                mentions.append([each, [at, at + len(word)]])
+            words.append(word)
+            at += len(word) + 1
+    return {"text": " ".join(words), "mentions": mentions}
+
+
+def lost(tokens: Sequence[Any], objects: int) -> Any:
+    """The first tag without its object, or None.
+
+    Args:
+        objects: how many there are.
+    """
+    for token in tokens:
+        if not isinstance(token, str):
+            for tag in token:
+                if not isinstance(tag, int) or isinstance(tag, bool) or not 0 <= tag < objects:
+                    return tag
+    return None

@@ -37,7 +37,7 @@ from crawl.listed import DatasetName, IndexedParams
 from crawl.source import RowError
 from crawl.sources.coco import is_box
 from crawl.tables import Record, read_table
-from crawl.tagged import called, said
+from crawl.tagged import called, lost, said
 from pipeline.stage import unkeyed
 from store.errors import DataError
 
@@ -69,12 +69,12 @@ class VcrParams(IndexedParams):
 
 @dataclass(slots=True)
 class _Still:
-    """An image, and what is asked of it: choices as JSON, since 200,000 take a gigabyte as objects."""
+    """An image, and what is asked of it: lines of the file, since as objects they take gigabytes."""
 
     file: str
     metadata: str
     objects: tuple[str, ...]
-    choices: list[str] = field(default_factory=list)
+    choices: list[bytes] = field(default_factory=list)
 
 
 class Vcr(Annotated[VcrParams]):
@@ -111,8 +111,9 @@ class Vcr(Annotated[VcrParams]):
             return
         for name, still in self.groups.items():
             places = self._metadata.digest([still.metadata], digest) if self._metadata else ""
-            raw = json.dumps([name, still.file, still.objects, still.choices, places, self.split])
-            yield Entry(where=f"image {name}", id=name, image=still.file, raw=raw.encode())
+            raw = json.dumps([name, still.file, still.objects, places, self.split]).encode()
+            raw += b"\n".join(still.choices)
+            yield Entry(where=f"image {name}", id=name, image=still.file, raw=raw)
         yield from self.part(len(self.groups), len(self))
 
     def image(self, name: str) -> Entry:
@@ -123,7 +124,7 @@ class Vcr(Annotated[VcrParams]):
             objects = self._objects(still)
             if isinstance(objects, RowError):
                 return Entry(where=where, id=name, image=still.file, error=objects)
-        choices = [json.loads(choice) for choice in still.choices]
+        choices = [_choice(json.loads(line.decode("utf-8", "surrogateescape"))) for line in still.choices]
         return Entry(
             where=where,
             id=name,
@@ -178,8 +179,7 @@ class Vcr(Annotated[VcrParams]):
             assert record.values is not None
             row = record.values
             name = row["annot_id"]
-            labels = {kind: row.get(f"{kind}_label") for kind in ("answer", "rationale")}
-            wrong = [label for label in labels.values() if label is not None and not _is_choice(label)]
+            wrong = [label for label in _labels(row).values() if not _is_choice(label)]
             if name in seen:
                 faults.append(Fault(where, "duplicate", f"the question {name} was there before"))
             elif wrong:
@@ -193,32 +193,41 @@ class Vcr(Annotated[VcrParams]):
                         " before it",
                         "all questions of an image list its objects alike: is the file whole?",
                     )
-                try:
-                    choice = _choice(row, labels)
-                except LookupError as error:
-                    raise DataError(
-                        f"{path}:{record.line}: '{name}' tags {error.args[0]}",
-                        "a tag is the index of an object of its line: download the file again, or drop it",
-                    ) from error
-                still.choices.append(json.dumps(choice, ensure_ascii=False))
+                for which, text in _texts(row):
+                    if (tag := lost(text, len(made.objects))) is not None:
+                        raise DataError(
+                            f"{path}:{record.line}: `{which}` of '{name}' tags object {tag!r}, where there"
+                            f" are {len(made.objects)}",
+                            "a tag is the index of an object of its line: is the file whole?",
+                        )
+                still.choices.append(record.raw)
             seen.add(name)
         return stills, faults
 
 
-def _choice(row: Mapping[str, Any], labels: Mapping[str, int | None]) -> dict[str, Any]:
-    """One question in the form of `truth`.
-
-    Raises:
-        LookupError: a tag without its object.
-    """
+def _choice(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One question in the form of `truth`."""
     names = called(row["objects"])
     return {
         "id": row["annot_id"],
-        "question": said(row["question"], names, "question"),
-        "answers": [said(text, names, "an answer") for text in row["answer_choices"]],
-        "rationales": [said(text, names, "a rationale") for text in row["rationale_choices"]],
-        **{kind: label for kind, label in labels.items() if label is not None},
+        "question": said(row["question"], names),
+        "answers": [said(text, names) for text in row["answer_choices"]],
+        "rationales": [said(text, names) for text in row["rationale_choices"]],
+        **_labels(row),
     }
+
+
+def _labels(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Which answer and which rationale are right, where the file says it."""
+    found = {kind: row.get(f"{kind}_label") for kind in ("answer", "rationale")}
+    return {kind: label for kind, label in found.items() if label is not None}
+
+
+def _texts(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Field and tokens of the nine texts of a question."""
+    yield "question", row.get("question")
+    for name in ("answer_choices", "rationale_choices"):
+        yield from ((name, text) for text in row[name])
 
 
 def _fault(record: Record) -> str:
@@ -229,21 +238,24 @@ def _fault(record: Record) -> str:
     for name in ("annot_id", "img_id", "img_fn", "metadata_fn"):
         if not isinstance(row.get(name), str) or not row[name].strip() or not is_utf8(row[name]):
             return f"no `{name}`"
-    if not isinstance(row.get("objects"), list) or not all(isinstance(each, str) for each in row["objects"]):
+    objects = row.get("objects")
+    if not isinstance(objects, list) or not all(isinstance(each, str) and is_utf8(each) for each in objects):
         return "no list `objects`"
-    if not _is_text(row.get("question")):
-        return "no tokens in `question`"
     for name in ("answer_choices", "rationale_choices"):
-        texts = row.get(name)
-        if not isinstance(texts, list) or len(texts) != CHOICES or not all(map(_is_text, texts)):
+        if not isinstance(row.get(name), list) or len(row[name]) != CHOICES:
             return f"not {CHOICES} texts in `{name}`"
+    # Lone surrogates, the one thing that text of JSON may hold and UTF-8 not, are escaped or no ASCII.
+    doubtful = not record.raw.isascii() or b"\\ud" in record.raw.lower()
+    for name, tokens in _texts(row):
+        if not isinstance(tokens, list) or not tokens:
+            return f"no tokens in `{name}`"
+        for token in tokens:
+            if isinstance(token, str):
+                if doubtful and not is_utf8(token):
+                    return f"bytes that are not UTF-8 in `{name}`"
+            elif not isinstance(token, list) or not token:
+                return f"neither a word nor a tag in `{name}`: {token!r}"
     return ""
-
-
-def _is_text(tokens: Any) -> bool:
-    if not isinstance(tokens, list) or not tokens:
-        return False
-    return all(is_utf8(each) if isinstance(each, str) else isinstance(each, list) and each for each in tokens)
 
 
 def _is_choice(label: Any) -> bool:

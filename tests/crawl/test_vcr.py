@@ -89,22 +89,23 @@ def test_thirteen_names_in_turn() -> None:
     assert len(set(PEOPLE)) == 13
     assert called(["person"] * 14)[13] == PEOPLE[0]
     assert called(["dog", "person", "dog"]) == ["dog", "Casey", "dog"]
-    assert said([[1]], ["a", "b"], "it") == {"text": "b", "mentions": [[1, [0, 1]]]}
+    assert said([[1]], ["a", "b"]) == {"text": "b", "mentions": [[1, [0, 1]]]}
 
 
 @pytest.mark.parametrize(
     ("field", "tokens", "says"),
     [
-        ("question", ["Is", [3], "?"], "object 3 of 3 in question"),
-        ("question", ["Is", [-1], "?"], "object -1 of 3 in question"),
-        ("answer_choices", [["a"], ["b", [0, 9]], ["c"], ["d"]], "object 9 of 3 in an answer"),
-        ("rationale_choices", [["a"], ["b"], ["c"], [["car"]]], "object 'car' of 3 in a rationale"),
-        ("question", [[True]], "object True of 3 in question"),
+        ("question", ["Is", [3], "?"], "3"),
+        ("question", ["Is", [-1], "?"], "-1"),
+        ("answer_choices", [["a"], ["b", [0, 9]], ["c"], ["d"]], "9"),
+        ("rationale_choices", [["a"], ["b"], ["c"], [["car"]]], "'car'"),
+        ("question", [[True]], "True"),
     ],
 )
 def test_a_tag_without_its_object_ends_the_plan(tmp_path: Path, field: str, tokens: Any, says: str) -> None:
     made = stage(block(tmp_path, [line(0), line(1, **{field: tokens})]))
-    with pytest.raises(DataError, match=rf"train\.jsonl:2: 'train-1' tags {says}"):
+    told = rf"train\.jsonl:2: `{field}` of 'train-1' tags object {says}, where there are 3"
+    with pytest.raises(DataError, match=told):
         plan(made)
 
 
@@ -124,6 +125,8 @@ def test_what_is_broken_fails_alone(tmp_path: Path) -> None:
         line(4, question=[]),
         line(5, objects="person"),
         line(6, img_id=None),
+        json.dumps(line(11, question=["bad \ud800"])).encode(),
+        line(12, question=["a", {}]),
         line(7, image=1),
         line(8, image=2),
         line(9, image=3),
@@ -142,7 +145,7 @@ def test_what_is_broken_fails_alone(tmp_path: Path) -> None:
         "vcr/line 2": "duplicate",
         "vcr/line 3": "unknown_label",
         "vcr/line 4": "unknown_label",
-        **{f"vcr/line {n}": "bad_row" for n in range(5, 10)},
+        **{f"vcr/line {n}": "bad_row" for n in range(5, 12)},
     }
     details = {row["key"]: row["detail"] for row in failures}
     assert (
@@ -152,11 +155,15 @@ def test_what_is_broken_fails_alone(tmp_path: Path) -> None:
     assert "no choice has the number 4" in details["vcr/line 3"]
 
 
-def test_metadata_is_part_of_what_a_shard_is_made_of(tmp_path: Path) -> None:
+def test_metadata_and_questions_are_part_of_what_a_shard_is_made_of(tmp_path: Path) -> None:
     made = block(tmp_path, [line(0)], images=[str(images(tmp_path / "i", metadata()))])
     before = plan(stage(made))[0].uses
     assert plan(stage(made))[0].uses == before
     (tmp_path / "i/m/0.json").write_bytes(metadata(width=41))
+    assert plan(stage(made))[0].uses != before
+    (tmp_path / "i/m/0.json").write_bytes(metadata())
+    assert plan(stage(made))[0].uses == before
+    block(tmp_path, [line(0, question=["Who", "drives", "?"])])
     assert plan(stage(made))[0].uses != before
 
 
