@@ -69,11 +69,6 @@ class Paired(Annotated[Q]):
     aligned = True
     """Whether the sentences of a line are translations."""
 
-    @property
-    def split(self) -> str:
-        """As named in stages.yaml."""
-        return self.params.split
-
     def lines(self) -> Iterator[Line | Fault]:
         """All lines."""
         raise NotImplementedError
