@@ -18,9 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from parse.parser import MODEL, Parser, clean
+from parse.parser import AT_ONCE, MODEL, Parser, clean
 
 CHUNK = 128
+"""Captions that parser and peer parse in turns."""
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     content = json.loads((options.shared / "coco_captions" / "captions_val2017.json").read_text("utf-8"))
     captions = [each["caption"] for each in content["annotations"]][: options.captions]
     ours = Parser(style=options.style)
-    list(ours.pipe(captions[:CHUNK]))  # what is loaded at first use
+    list(ours.pipe(captions[:AT_ONCE]))  # what is loaded at first use
     spacy, top, phrases = cost(ours, captions)
     print(f"{len(captions):,} captions, style {options.style}, {phrases:,} phrases")
     print(f"spaCy   {spacy:7.2f} s  {len(captions) / spacy:7,.0f} captions/s")
@@ -53,7 +54,7 @@ def cost(parser: Parser, captions: list[str]) -> tuple[float, float, int]:
     )
     while True:
         began = time.process_time()
-        chunk = list(islice(docs, CHUNK))
+        chunk = list(islice(docs, AT_ONCE))
         parsed = time.process_time()
         phrases += sum(len(graph.phrases()) for graph in parser.read(chunk))
         spacy += parsed - began

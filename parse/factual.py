@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from parse.features import Batch, Bools, batch_of
 from parse.graph import Attribute, Object, Relation, SceneGraph, Span
 from parse.opinion import Opinion, opinion
 from parse.spelling import Spelling
-from parse.words import Words
+from parse.words import REMEMBERED, Words
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -61,25 +61,52 @@ class FactualReader:
         self.weights = load(folder or SHIPPED)
         self.words = Words(nlp)
         self.spelling = Spelling(self.weights.words, self.words.lemmatizer.knows)
+        self.labels = [
+            (takes_verb(label), tuple(part for part in label.split() if part != "V"))
+            for label in self.weights.relations
+        ]
+        self._objects: dict[str, str] = {}
+        self._relations: dict[tuple[int, str], str] = {}
 
     def __call__(self, docs: Sequence[Doc]) -> list[SceneGraph]:
         """Read a graph off each document."""
         graphs = [SceneGraph()] * len(docs)
         for places in _portions(docs):
             batch = batch_of([docs[place] for place in places], self.words)
-            found = self._graphs(batch, opinion(self.weights, batch))
+            found = self._graphs(batch, opinion([self.weights], batch))
             for place, graph in zip(places, found, strict=True):
                 graphs[place] = graph
         return graphs
 
     def _graphs(self, batch: Batch, said: Opinion) -> Iterator[SceneGraph]:
-        facts, sure, joined = facts_of(batch, said), said.sure, said.joined
+        facts, sure, joined = facts_of(batch, said), said.sure, said.joined.tolist()
         spans: list[Span] = [(start, end) for start, end in batch.spans.tolist()]
         for number, (first, end) in enumerate(pairwise(batch.first.tolist())):
             writer = _Writer(self, batch.words[first:end], spans[first:end], joined[first:end], first)
-            best = first + int(sure[first:end].argmax())
-            lone = [best] if number not in facts and sure[best] > LIKELY_NAME else []
-            yield writer.graph(facts.get(number, Facts()), lone)
+            told = facts.get(number)
+            if told is None:
+                best = first + int(sure[first:end].argmax())
+                yield writer.graph(Facts(), [best] if sure[best] > LIKELY_NAME else [])
+            else:
+                yield writer.graph(told, [])
+
+    def object_name(self, words: str) -> str:
+        """What words of a caption, joined by spaces, are called."""
+        found = self._objects.get(words)
+        if found is None:
+            known = self.weights.lexicon.objects.get(words)
+            found = known or " ".join(map(self.spelling, words.split(" "))).replace(" - ", "-")
+            _remember(self._objects, words, found)
+        return found
+
+    def relation_name(self, number: int, verb: str) -> str:
+        """What a relation is called when a verb, or none, joins its objects; empty where it needs one."""
+        found = self._relations.get((number, verb))
+        if found is None:
+            lemma = self.words.lemmatizer.verb(verb) if verb else None
+            found = relation_name(self.weights.relations[number], lemma, self.weights.lexicon.verbs)
+            _remember(self._relations, (number, verb), found)
+        return found
 
 
 def facts_of(batch: Batch, said: Opinion) -> dict[int, Facts]:
@@ -125,7 +152,7 @@ class _Writer:
     reader: FactualReader
     words: list[str]
     spans: list[Span]
-    joined: Bools
+    joined: list[bool]
     first: int
     objects: list[Object] = field(default_factory=list)
     place: dict[int, int] = field(default_factory=dict)
@@ -136,8 +163,8 @@ class _Writer:
         for token in sorted(named):
             if self.words[token - self.first] not in REFLEXIVES:
                 self._object(token)
-        relations = filter(None, map(self._relation, facts.relations))
-        attributes = filter(None, map(self._attribute, facts.attributes))
+        relations = filter(None, [self._relation(*said) for said in facts.relations])
+        attributes = filter(None, [self._attribute(*told) for told in facts.attributes])
         return SceneGraph(
             relations=tuple(dict.fromkeys(relations)),
             attributes=tuple(dict.fromkeys(attributes)),
@@ -146,53 +173,60 @@ class _Writer:
 
     def _object(self, token: int) -> int:
         last = token - self.first
-        if last not in self.place:
+        found = self.place.get(last)
+        if found is None:
             start = last
             while start and self.joined[start - 1]:
                 start -= 1
-            self.place[last] = len(self.objects)
-            name = self._name(self.words[start : last + 1])
+            found = self.place[last] = len(self.objects)
+            name = self.reader.object_name(" ".join(self.words[start : last + 1]))
             self.objects.append(Object(name, tuple(self.spans[start : last + 1])))
-        return self.place[last]
+        return found
 
-    def _name(self, words: list[str]) -> str:
-        known = self.reader.weights.lexicon.objects.get(" ".join(words))
-        return known or " ".join(map(self.reader.spelling, words)).replace(" - ", "-")
-
-    def _relation(self, said: Said) -> Relation | None:
-        subject, thing, number, verb = said
-        label = self.reader.weights.relations[number]
-        word = self.words[verb - self.first] if verb >= 0 else None
-        lemma = self.reader.words.lemmatizer.verb(word) if word else None
-        name = relation_name(label, lemma, self.reader.weights.lexicon.verbs)
+    def _relation(self, subject: int, thing: int, number: int, verb: int) -> Relation | None:
+        words, first = self.words, self.first
+        name = self.reader.relation_name(number, words[verb - first] if verb >= 0 else "")
         if not name:
             return None
-        again = self.words[thing - self.first] in REFLEXIVES
-        tokens = self._tokens(label, subject, thing, verb if takes_verb(label) else -1)
-        spans = tuple(self.spans[t] for t in tokens)
-        return Relation(self._object(subject), name, self._object(subject if again else thing), spans)
+        left, right = subject - first, thing - first
+        again = words[right] in REFLEXIVES
+        tokens = self._tokens(number, left, right, verb - first)
+        return Relation(
+            self._object(subject),
+            name,
+            self._object(subject if again else thing),
+            tuple([self.spans[t] for t in tokens]),
+        )
 
-    def _tokens(self, label: str, subject: int, thing: int, verb: int) -> list[int]:
+    def _tokens(self, number: int, left: int, right: int, verb: int) -> list[int]:
         """What says a relation: its verb and the words of its label, those nearest to the object; or else the
         few words between its objects."""
-        left, right = subject - self.first, thing - self.first
-        told = {verb - self.first} if verb >= 0 else set()
-        for part in label.split():
-            at = [t for t, word in enumerate(self.words) if word == part and t not in (left, right)]
-            if at:
-                told.add(min(at, key=lambda t: abs(t - right)))
-        low, high = sorted((left, right))
-        if not told and high - low <= 4:
-            told = {t for t in range(low + 1, high) if self.words[t].isalpha()}
+        words = self.words
+        with_verb, parts = self.reader.labels[number]
+        told = {verb} if with_verb and verb >= 0 else set()
+        for part in parts:
+            if part in words:
+                at = [t for t, word in enumerate(words) if word == part and t not in (left, right)]
+                if at:
+                    told.add(min(at, key=lambda t: abs(t - right)))
+        if not told:
+            low, high = sorted((left, right))
+            return [t for t in range(low + 1, high) if words[t].isalpha()] if high - low <= 4 else []
         return sorted(told)
 
-    def _attribute(self, told: Told) -> Attribute | None:
-        owner, token, kind = told
-        value = attribute_value(kind, self.words, token - self.first, self.reader.weights.lexicon.attributes)
+    def _attribute(self, owner: int, token: int, kind: int) -> Attribute | None:
+        last = token - self.first
+        value = attribute_value(kind, self.words, last, self.reader.weights.lexicon.attributes)
         if not value:
             return None
-        start, end = attribute_span(kind, token - self.first)
+        start, end = attribute_span(kind, last)
         return Attribute(self._object(owner), value, tuple(self.spans[start:end]))
+
+
+def _remember(table: dict[Any, str], key: Any, value: str) -> None:
+    if len(table) >= REMEMBERED:
+        table.clear()
+    table[key] = value
 
 
 def _name_ends(joined: Bools) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -63,26 +63,41 @@ def score_parser(
     file: Annotated[Path, typer.Argument(help="CSV with the columns caption and scene_graph")],
     style: InStyle = Style.FACTUAL,
     weights: Weights = None,
+    wordnet: Annotated[Path | None, typer.Option(help="folder of WordNet's files")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the parser with scene graphs that people wrote, by metric, tuple and length of caption."""
-    from parse.languages.parser import load_parser
+    """Compare the parser with scene graphs that people wrote, by metric, tuple and length of caption.
+
+    Twice: word by word as they stand, and after FACTUAL's lemmatizer (`lemmas`), as published figures are.
+    """
     from parse.metrics import read_graphs, score
+    from parse.parser import Parser
+    from parse.wordnet import find_synsets
 
     stated = read_graphs(file)
     if not stated:
         raise DataError(f"{file} holds no caption")
-    graphs = load_parser("en", style=style.value, weights=weights).pipe([caption for caption, _ in stated])
+    synsets = find_synsets(wordnet)
+    parser = Parser(style=style.value, weights=weights)
+    graphs = parser.pipe([caption for caption, _ in stated])
     pairs = [(truth, frozenset(graph.tuples())) for (_, truth), graph in zip(stated, graphs, strict=True)]
     lengths = [len(caption.split()) for caption, _ in stated]
     groups = {
         name: [pair for pair, n in zip(pairs, lengths, strict=True) if n in words] for name, words in LENGTHS
     }
-    scores = {name: score(members) for name, members in groups.items() if members}
+    scores = {
+        name: [*score(members), *score(members, lemma=parser.lemmatizer.noun, synsets=synsets)]
+        for name, members in groups.items()
+        if members
+    }
     if as_json:
         typer.echo(json.dumps({name: [_plain(each) for each in found] for name, found in scores.items()}))
     else:
         _print_scores(f"{file.name}, {style} style", scores)
+        if synsets is None:
+            typer.echo(
+                "without synonyms: WordNet (Debian's wordnet-base) is not installed; or --wordnet FOLDER"
+            )
 
 
 def train_parser(
@@ -90,12 +105,29 @@ def train_parser(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder for the model and its provenance")],
     epochs: Annotated[int | None, typer.Option(min=1, help="passes over the file")] = None,
     seed: Annotated[int, typer.Option(help="of the order of captions and the start")] = 0,
+    width: Annotated[int | None, typer.Option(min=8, help="of the network")] = None,
+    teacher: Annotated[list[Path] | None, typer.Option(help="folder of a network to imitate; repeat")] = None,
+    captions: Annotated[Path | None, typer.Option(help="captions that the teachers read, one a line")] = None,
 ) -> None:
-    """Learn what grammar leaves open in FACTUAL's conventions from captions with their scene graphs."""
-    from parse.training import train
+    """Learn what grammar leaves open in FACTUAL's conventions from captions with their scene graphs.
 
-    options: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    train(file, output, seed=seed, report=typer.echo, **options)
+    With teachers, learned from the same file before, it also learns what these say of other captions.
+    """
+    from parse.training import Recipe, train
+    from parse.weights import load
+
+    if bool(teacher) != bool(captions):
+        raise ConfigError("teachers need captions to read, and these teachers", "--teacher and --captions")
+    chosen = {"epochs": epochs, "width": width}
+    train(
+        file,
+        output,
+        recipe=Recipe(**{name: value for name, value in chosen.items() if value is not None}),
+        seed=seed,
+        teachers=[load(folder) for folder in teacher or ()],
+        captions=read_captions(captions) if captions else [],
+        report=typer.echo,
+    )
     typer.echo(f'{output}: babelscene score-parser FILE.csv --style factual --weights "{output}"')
 
 

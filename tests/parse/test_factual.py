@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from parse.examples import fragments, taught
 from parse.factual import FactualReader
 from parse.features import attribute_pairs, batch_of, relation_pairs
 from parse.metrics import format_facts, read_graphs, score
+from parse.opinion import opinion
 from parse.parser import Parser, clean, reader
 from parse.spelling import Spelling
 from parse.training import Recipe, train
@@ -137,9 +140,11 @@ def test_training_is_repeatable_and_learns(tmp_path: Path, parser: Parser) -> No
     ]
     with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("caption", "scene_graph"), *rows])
-    recipe = Recipe(batch=16, warm_up=5, rare=2, width=16, layers=1, rate=2e-2, dropout=0.0, joined=0.0)
+    recipe = Recipe(
+        epochs=12, batch=16, warm_up=5, rare=2, width=16, layers=1, rate=2e-2, dropout=0.0, joined=0.0
+    )
     for folder in ("one", "two"):
-        train(tmp_path / "table.csv", tmp_path / folder, epochs=12, recipe=recipe)
+        train(tmp_path / "table.csv", tmp_path / folder, recipe=recipe)
     assert (tmp_path / "one/factual.safetensors").read_bytes() == (
         tmp_path / "two/factual.safetensors"
     ).read_bytes()
@@ -148,6 +153,43 @@ def test_training_is_repeatable_and_learns(tmp_path: Path, parser: Parser) -> No
     stated = [facts for _, facts in read_graphs(tmp_path / "table.csv")]
     right = [format_facts(graph.tuples()) == format_facts(b) for graph, b in zip(found, stated, strict=True)]
     assert sum(right) >= 40
+    provenance = train(
+        tmp_path / "table.csv",
+        tmp_path / "three",
+        recipe=replace(recipe, epochs=1, whole=1.0),
+        teachers=[load(tmp_path / "one")],
+        captions=["a red cup on a blue table", "", "a white cat near a chair"],
+    )
+    assert [each["seed"] for each in provenance["teachers"]] == [0]
+    assert load(tmp_path / "three").relations == load(tmp_path / "one").relations
+    assert (tmp_path / "three/factual.safetensors").read_bytes() != (
+        tmp_path / "one/factual.safetensors"
+    ).read_bytes()
+    with pytest.raises(UserError, match="same table"):
+        train(tmp_path / "table.csv", tmp_path / "four", recipe=recipe, teachers=[load()], captions=["a cat"])
+
+
+def test_what_teachers_say_stands_beside_its_tokens(parser: Parser) -> None:
+    docs = list(parser.nlp.pipe(["a man on a horse"] * 300 + ["two dogs under a red table"]))
+    words, teachers = Words(parser.nlp), [load(), load()]
+    lesson, alone = taught(docs, words, teachers), opinion(teachers[:1], batch_of(docs[-1:], words))
+    assert len(lesson) == 301
+    last = slice(lesson.relation_starts[-2], None)
+    assert (lesson.relations.left[last] - lesson.batch.first[-2] == alone.objects.left).all()
+    assert np.abs(lesson.relation_labels[last] - alone.relations).max() < 1e-2
+    last = slice(lesson.attribute_starts[-2], None)
+    assert (lesson.attributes.right[last] - lesson.batch.first[-2] == alone.words.right).all()
+    assert np.abs(lesson.attribute_labels[last] - alone.attributes).max() < 1e-2
+
+
+def test_fragments_are_phrases_of_their_captions(parser: Parser) -> None:
+    captions = ["a man in a red shirt rides a horse near a small lake", "a dog", "."]
+    docs = list(parser.nlp.pipe(captions))
+    found = list(fragments(docs, 0.0, np.random.default_rng(0)))
+    assert len(found) == 1
+    assert found[0] in captions[0]
+    assert 3 <= len(found[0].split()) <= 9
+    assert set(captions) < set(fragments(docs, 1.0, np.random.default_rng(0)))
 
 
 @pytest.mark.shared

@@ -126,4 +126,10 @@ def test_training_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     typed(verbs.train_parser, tmp_path / "train.csv", "-o", tmp_path / "model", "--epochs", 2)
     assert asked.pop("report") is typer.echo
-    assert asked == {"table": tmp_path / "train.csv", "seed": 0, "epochs": 2}
+    assert asked.pop("recipe").epochs == 2
+    assert asked == {"table": tmp_path / "train.csv", "seed": 0, "teachers": [], "captions": []}
+
+
+def test_teachers_need_captions(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="captions"):
+        typed(verbs.train_parser, tmp_path / "t.csv", "-o", tmp_path / "model", "--teacher", tmp_path)
