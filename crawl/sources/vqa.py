@@ -154,16 +154,17 @@ class Vqa(Annotated[VqaParams]):
         """What people answered, as far as the vocabulary knows it."""
         if annotation is None:
             return {"type": ""}
-        known = self._known
-        answers = [(answer, spelled(answer)) for answer in annotation["answers"]]
-        if known is None:
-            said = [each for _, each in answers]
-        else:
-            said = [known.get(answer) or known.get(each, "") for answer, each in answers]
-        scores = soft_scores(said, self.params.soft)
+        scores = soft_scores(map(self._spelled, annotation["answers"]), self.params.soft)
         scores.pop("", None)  # scored first, as whoever gave an unknown answer is one of the people
-        best = next(iter(scores), "")
+        best = self._spelled(str(annotation.get("multiple_choice_answer", "")))
+        if best not in scores:
+            best = next(iter(scores), "")
         return {"type": str(annotation.get("answer_type", "")), "answer": best, "answers": scores}
+
+    def _spelled(self, answer: str) -> str:
+        """An answer by the challenge's rules, or as the vocabulary has it; empty where it has not."""
+        known = self._known
+        return spelled(answer) if known is None else known.get(answer) or known.get(spelled(answer), "")
 
     @cached_property
     def _known(self) -> Mapping[str, str] | None:

@@ -28,7 +28,8 @@ def annotation(number: int, image: int, *answers: str, kind: str = "other") -> d
         {"answer": answer, "answer_confidence": "yes", "answer_id": n} for n, answer in enumerate(answers, 1)
     ]
     about = {"question_id": number, "image_id": image, "question_type": "what is", "answer_type": kind}
-    return {**about, "multiple_choice_answer": answers[0] if answers else "", "answers": listed}
+    best = Counter(answers).most_common(1)[0][0] if answers else ""
+    return {**about, "multiple_choice_answer": best, "answers": listed}
 
 
 def files(
@@ -248,3 +249,15 @@ def test_soft_scores_are_the_challenges_measure(answers: list[str]) -> None:
     thirds = soft_scores(answers, "thirds")
     assert thirds == {a: pytest.approx(min(1, n / 3), abs=1e-6) for a, n in votes.items()}
     assert next(iter(thirds)) == min(votes, key=lambda a: (-votes[a], a))
+
+
+def test_the_answer_is_the_one_that_its_annotation_names(tmp_path: Path) -> None:
+    """Of two that equally many people gave; the tasks read it first."""
+    from train.tasks.items import read_items
+
+    tied = annotation(1, 7, *["yes"] * 5, *["a car"] * 5)
+    run(stage(files(tmp_path, [question(1, 7)], [tied])), tmp_path / "out")
+    ((found,),) = truth(tmp_path / "out").values()
+    assert found["answer"] == "yes"
+    (item,) = read_items("answers", [tmp_path / "out/00000.parquet"])
+    assert list(item.target) == ["yes", "car"]

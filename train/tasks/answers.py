@@ -49,15 +49,17 @@ def prepare(job: Job, recipe: Recipe) -> PairTask:
 
 
 def answer_names(items: Iterable[Item], minimum: int) -> tuple[str, ...]:
-    """The answers that occur at least `minimum` times, the most frequent first.
+    """The answers that most people gave to at least `minimum` questions, the most frequent first.
+
+    With 9, on VQA v2's training and validation, it is the rule behind the 3,129 answers of most models.
 
     Raises:
-        DataError: none does.
+        DataError: none is.
     """
-    counts = Counter(answer for item in items for answer in item.target)
+    counts = Counter(next(iter(item.target)) for item in items if item.target)
     names = sorted((name for name, n in counts.items() if n >= minimum), key=lambda n: (-counts[n], n))
     if not names:
-        raise DataError(f"no answer occurs {minimum} times", "lower settings.minimum in the recipe")
+        raise DataError(f"no answer is right {minimum} times", "lower settings.minimum in the recipe")
     return tuple(names)
 
 

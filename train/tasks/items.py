@@ -36,9 +36,11 @@ class Item:
 
 
 def questions(sample: Sample) -> Iterator[Item]:
-    """Questions with their right answers: scored ones, or one."""
+    """Questions with their right answers: scored ones, the one that most people gave first, or one."""
     for i, each in enumerate(sample.truth.get("questions", ())):
         answers = each.get("answers", {each["answer"]: 1.0} if "answer" in each else {})
+        if (best := each.get("answer")) in answers:
+            answers = {best: answers[best], **answers}
         key = f"{sample.key}/question{i}"
         yield Item(key, sample.key, each["question"], answers, each.get("type", ""), each.get("id"))
 
