@@ -106,6 +106,7 @@ class Predictor:
     Raises:
         ConfigError: no such model, or no detector of ours made the regions.
         DataError: what made the model's features is no longer there.
+        CorruptError: the model is damaged.
     """
 
     def __init__(
@@ -242,8 +243,10 @@ def write_embeddings(found: Prediction, path: Path) -> None:
 
 def _require_pairs(model: Artifact) -> None:
     """Refuse a model that does not read captions and pictures as pre-training does."""
-    about = json.loads(model.file(MODEL, ".json").read_text("utf-8"))
-    family, task = about["recipe"]["family"], about["recipe"]["task"]
+    from train.models.start import open_start
+
+    recipe = open_start(model.path).about["recipe"]
+    family, task = recipe["family"], recipe["task"]
     if family != "mvptr" or task not in TASKS:
         raise ConfigError(
             f"{model.manifest.node} is a model of the family '{family}' for the task '{task}'",
