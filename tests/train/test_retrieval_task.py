@@ -72,7 +72,7 @@ def test_it_learns_its_first_batch_by_heart(world: Path, start: Path) -> None:
     task = open_toy(world, start)
     model, batch = task.build_model(), first_batch(task)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    first = {name: float(loss) for name, loss in model(batch).items()}
+    first = {name: float(loss.detach()) for name, loss in model(batch).items()}
     for _ in range(40):
         losses = model(batch)
         optimiser.zero_grad()
