@@ -30,10 +30,10 @@ class Attended(nn.Module):
 
     In a narrow model [CLS] alone takes long to learn where to look, and fusion has little room to carry on
     what was seen. Here each look weighs the words, and the regions by how well they fit these words: the
-    product of both sides' states before fusion, plus what fusion says of the region. It brings the region's
-    state, input and place. Beside them stand how many regions each look picks, how well what one look finds
-    fits the words of another, and the product of text and findings (low-rank bilinear pooling, Kim et al.
-    2017).
+    product of both sides' states before fusion, which begins as the contrastive similarity of pre-training,
+    plus what fusion says of the region. It brings the region's state, input and place. Beside them stand how
+    many regions each look picks, how well what one look finds fits the words of another, and the product of
+    text and findings (low-rank bilinear pooling, Kim et al. 2017).
 
     Args:
         soft: see `choice_loss`.
@@ -58,6 +58,7 @@ class Attended(nn.Module):
         for name, part in self.named_children():
             if name != "trunk":
                 part.apply(initialise)
+        self._begin_as_pretrained(h)
         last.weight.data.mul_(0.1)  # loud first guesses would shake the stacks before anything is learnt
         freeze_idle(trunk, pooler=True)
 
@@ -74,6 +75,13 @@ class Attended(nn.Module):
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """The loss as `total`: see `choice_loss`."""
         return {"total": choice_loss(self.scores(batch), batch.target, soft=self.soft)}
+
+    def _begin_as_pretrained(self, h: int) -> None:
+        """Let words and regions fit as captions and images do."""
+        keys = self.keys.weight.data.view(self.looks, h, 2 * h)
+        keys[:, :, :h] = self.trunk.vision_projection.weight.data
+        keys[:, :, h:] *= 0.2
+        self.queries.weight.data.copy_(self.trunk.text_projection.weight.data.repeat(self.looks, 1))
 
     def _look(self, batch: PairBatch, encoded: Encoded, fused: Fused) -> Tensor:
         """What the looks find: [B, looks * (2h + 6 + 1 + looks)]."""
