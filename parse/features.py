@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from parse.tree import token_columns
+
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
@@ -25,7 +27,6 @@ Bools = npt.NDArray[np.bool_]
 DEPTH = 7
 """Ancestors of a token that paths go through; longer paths look alike."""
 
-_COLUMNS = ["LOWER", "TAG", "DEP", "HEAD", "IDX", "LENGTH"]
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _STIR = np.uint64(0xBF58476D1CE4E5B9)
 _SHIFT = np.uint64(29)
@@ -93,7 +94,8 @@ def batch_of(docs: Sequence[Doc], facts: Callable[[int], WordFacts]) -> Batch:
     sizes = np.array([len(doc) for doc in docs])
     first = np.concatenate([[0], np.cumsum(sizes)])
     caption = np.repeat(np.arange(len(docs)), sizes)
-    columns = np.concatenate([doc.to_array(_COLUMNS).reshape(len(doc), 6) for doc in docs])
+    wanted = token_columns()
+    columns = np.concatenate([doc.to_array(wanted).reshape(len(doc), 6) for doc in docs])
     word, tag, dep = (np.ascontiguousarray(columns[:, i], np.uint64) for i in range(3))
     spans = columns[:, 4:].astype(np.int64)
     here = np.arange(len(word))

@@ -98,11 +98,13 @@ class SceneGraph:
             subject, thing = objects[relation.subject], objects[relation.object]
             words = (subject.name, relation.name, thing.name)
             found[words] = found.get(words, ()) + subject.spans + relation.spans + thing.spans
-        phrases = [
-            Phrase(words, spans if len(spans) == 1 else tuple(sorted(set(spans))))
-            for words, spans in found.items()
-        ]
-        return tuple(sorted(phrases, key=lambda p: (p.spans[-1:], len(p.words), p.words)))
+        order = []
+        for words, spans in found.items():
+            if len(spans) > 1:
+                spans = tuple(sorted(set(spans)))
+            order.append((spans[-1:], len(words), words, spans))
+        order.sort()
+        return tuple([Phrase(words, spans) for _, _, words, spans in order])
 
     def tuples(self) -> tuple[tuple[str, ...], ...]:
         """The words of `phrases()`."""

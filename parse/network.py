@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parse.features import Batch
-
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -123,14 +121,3 @@ class Network(nn.Module):
         if self.training:
             features = features.masked_fill(self.feature_dropout.left_out(features), 0)
         return nn.functional.embedding_bag(features, table.weight, mode="sum", padding_idx=0, sparse=True)
-
-
-def tree_tensors(batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The arguments of `states`."""
-    return (
-        rows,
-        torch.from_numpy(batch.tensor),
-        torch.from_numpy(batch.before),
-        torch.from_numpy(batch.after),
-        torch.from_numpy(batch.ancestors[:, 1].copy()),
-    )

@@ -21,6 +21,8 @@ def repair(tree: Tree) -> None:
     """Correct tags and arcs in place."""
     tags, deps = tree.tags, tree.deps
     for rule, wanted, below in _RULES:
+        if wanted.isdisjoint(tags):
+            continue
         for token, tag in enumerate(tags):
             # Looked at here, before a function is called: three words of four are none of a rule's business.
             if tag in wanted and (deps[token] in below if below else deps[token] != GONE):

@@ -23,7 +23,8 @@ _TEXTS: dict[int, str] = {}
 
 
 @cache
-def _columns() -> list[int]:
+def token_columns() -> list[int]:
+    """Codes of what is read of every token: by name they would be looked up again for every caption."""
     from spacy.attrs import DEP, HEAD, IDX, LENGTH, LOWER, TAG
 
     return [LOWER, TAG, DEP, HEAD, IDX, LENGTH]
@@ -60,7 +61,7 @@ class Tree:
     @classmethod
     def of(cls, doc: Doc, lemmatizer: Lemmatizer) -> Tree:
         """Copy a parsed spaCy document by whole columns: a Token for every word costs more than the rules."""
-        columns = doc.to_array(_columns()).reshape(len(doc), 6).astype("int64")
+        columns = doc.to_array(token_columns()).reshape(len(doc), 6).astype("int64")
         lower, tag, dep, head, start, length = columns.T.tolist()
         known, text = _TEXTS.get, doc.vocab.strings.__getitem__
         words, tags, deps = (
