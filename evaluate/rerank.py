@@ -42,12 +42,7 @@ def order_anew(
         "i2t_caption": (1, shortlist(coarse, settings.texts, axis=1)),
         "t2i": (0, shortlist(coarse, settings.images, axis=0)),
     }
-    numbers = {
-        direction: (np.arange(len(best))[:, None] * columns + best)
-        if axis == 1
-        else (best * columns + np.arange(len(best))[:, None])
-        for direction, (axis, best) in listed.items()
-    }
+    numbers = {name: _numbered(best, columns, axis) for name, (axis, best) in listed.items()}
     wanted = np.unique(np.concatenate([each.ravel() for each in numbers.values()]))
     image, caption = np.divmod(wanted, columns)
     chance = model.match_scores(texts, images, np.stack([caption, rows[image]], axis=1))
@@ -59,6 +54,12 @@ def order_anew(
         direction: reranked(best, fine[np.searchsorted(wanted, numbers[direction])], coarse.shape, axis=axis)
         for direction, (axis, best) in listed.items()
     }
+
+
+def _numbered(best: NDArray[np.int64], columns: int, axis: int) -> NDArray[np.int64]:
+    """The place of each listed pair in a flat matrix [images, captions], in the shape of the list."""
+    queries = np.arange(len(best))[:, None]
+    return queries * columns + best if axis == 1 else best * columns + queries
 
 
 def _log_odds(chance: NDArray[np.float32]) -> NDArray[np.float64]:
