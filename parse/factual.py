@@ -13,7 +13,7 @@ import numpy as np
 from parse.conventions import REFLEXIVES, attribute_span, attribute_value, relation_name, takes_verb
 from parse.features import Batch, Bools, batch_of
 from parse.graph import Attribute, Object, Relation, SceneGraph, Span
-from parse.opinion import Opinion, opinion
+from parse.opinion import LIKELY_NAME, Opinion, opinion
 from parse.spelling import Spelling
 from parse.words import REMEMBERED, Words
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 TOKENS = 4_096
 """Tokens that go through the network at once."""
-LIKELY_NAME = 0.3
 LIKELY_FACT = 0.5
 
 Said = tuple[int, int, int, int]

@@ -23,14 +23,14 @@ REACH = 40
 """Tokens between two objects that can have to do with each other."""
 REACH_OF_WORDS = 8
 """Tokens between an object and a word that says what it is: 99.9 % of FACTUAL's attributes."""
-POSSIBLE_NAME = 0.1
+LIKELY_NAME = 0.3
 """Probability from which a token is asked about as an object."""
 
 _SILENT = (
     *("DT", ".", ",", "CC", "PRP", "EX", "WDT", "WP", "POS", "TO", ":", "MD", "``", "''"),
-    *("-LRB-", "-RRB-", "HYPH", "_SP", "PRP$"),
+    *("-LRB-", "-RRB-", "HYPH", "_SP", "PRP$", "IN", "VBZ", "VBP"),
 )
-"""Tags of words that are no attribute."""
+"""Tags of words that are no attribute: one of FACTUAL's in 300 has one of them, of all pairs three in ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def opinion(learned: Sequence[Weights], batch: Batch) -> Opinion:
             for w in learned
         ]
         names = _mean([w.network.node(x) for w, x in zip(learned, states, strict=True)])
-        candidates = np.flatnonzero(names[:, NAME] > POSSIBLE_NAME)
+        candidates = np.flatnonzero(names[:, NAME] > LIKELY_NAME)
         objects = relation_pairs(batch, *object_pairs(batch, candidates))
         words = attribute_pairs(batch, *word_pairs(batch, candidates))
         relations, attributes = [], []

@@ -49,13 +49,13 @@ class Recipe:
         width, layers: see Sizes.
     """
 
-    epochs: int = 10
+    epochs: int = 12
     batch: int = 128
     rate: float = 3e-3
     warm_up: int = 200
     rare: int = 5
     dropout: float = 0.3
-    feature_dropout: float = 0.2
+    feature_dropout: float = 0.15
     joined: float = 0.3
     long: int = 9
     whole: float = 0.25
@@ -121,7 +121,8 @@ def train(
         docs = _parsed(nlp, fragments(_parsed(nlp, captions), settled.whole, draw))
         lessons.append(taught([doc for doc in docs if len(doc)], words, teachers))
         weights.provenance["teachers"] = [each.provenance for each in teachers]
-        weights.provenance["captions without graphs"] = len(captions)
+        digest = hashlib.sha256("\n".join(captions).encode()).hexdigest()
+        weights.provenance["captions without graphs"] = f"{len(captions):,}, sha256:{digest}"
     say(
         f"{' and '.join(f'{len(each):,}' for each in lessons)} captions, {len(weights.relations)} relations, "
         f"{len(weights.token_keys):,} features of tokens, {len(weights.pair_keys):,} of pairs"
