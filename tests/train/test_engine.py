@@ -89,7 +89,9 @@ def test_all_stages_agree(world: Path, tmp_path: Path) -> None:
             [f["grad_norm"] for f in runs[0][0]], rel=1e-6
         )
         for name, value in runs[0][1].items():
-            torch.testing.assert_close(parameters[name], value, rtol=0, atol=1e-5)  # of steps of 1e-3
+            # Of steps of 1e-3. Softmax does not see the bias of keys: of rounding errors Adam makes whole steps.
+            atol = 3e-3 if name.endswith("key.bias") else 1e-5
+            torch.testing.assert_close(parameters[name], value, rtol=0, atol=atol, msg=name)
         for name, value in runs[0][2].items():
             torch.testing.assert_close(moments[name], value, rtol=1e-5, atol=1e-7)
 
