@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     """
     file = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
     try:
-        plain = yaml.safe_load(file.read_text("utf-8")) or {}
+        plain = deepcopy(_parsed(file.read_text("utf-8")))
     except FileNotFoundError:
         known = (found.stem for found in RECIPES.glob("*.yaml"))
         raise ConfigError(f"no recipe '{name}' ({file})", did_you_mean(name, known)) from None
@@ -74,6 +76,12 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     except ValidationError as error:
         raise ConfigError(*_explain(str(file), error, Recipe)) from None
     return check(recipe, str(file))
+
+
+@cache
+def _parsed(text: str) -> Any:
+    """A plan reads each recipe for every stage that has it, several times."""
+    return yaml.load(text, yaml.CSafeLoader) or {}
 
 
 def check(recipe: Recipe, where: str) -> Recipe:
