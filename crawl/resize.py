@@ -23,7 +23,7 @@ Size = tuple[int, int]
 class Resize(BaseModel):
     """How images are scaled."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Literal["keep_ratio", "keep_ratio_largest", "center_crop", "border"] = "keep_ratio"
     """The shorter side becomes `size`; the longer side does; a square of `size` is cut from the middle; the

@@ -23,7 +23,7 @@ class Architecture(BaseModel):
         cells: side of the grid over which the responses of the fixed filters are averaged.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: tuple[int, ...] = (16, 32, 64, 64)
     strides: tuple[int, ...] = (2, 2, 2, 1)

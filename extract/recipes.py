@@ -29,7 +29,7 @@ class Preprocessing(BaseModel):
         mean, std: per channel in that order, on the scale 0-255.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     short: int | None = None
     long: int | None = None
@@ -54,7 +54,7 @@ class Selection(BaseModel):
         whole_image: always keep one region that covers the whole image, counted in `max_boxes`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     boxes: Literal["regressed", "proposals"] = "regressed"
     suppression: Literal["class-wise", "class-agnostic"] = "class-wise"
@@ -75,7 +75,7 @@ class Recipe(BaseModel):
         proposals: region proposals that enter the box head, for one image.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     preprocessing: Preprocessing

@@ -23,7 +23,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 class StageBlock(BaseModel):
     """One entry of `stages`."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     run: str
     """Entry point `module:Class`, such as extract.regions:RegionFeatures."""

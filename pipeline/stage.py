@@ -21,7 +21,7 @@ P = TypeVar("P", bound="Params")
 class Params(BaseModel):
     """Base of every stage's parameters: typed, frozen, no unknown keys. All of them enter the key."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def keyed(self) -> dict[str, Any]:
         """The parameters that enter the key, as plain JSON: all but those declared with `unkeyed`."""

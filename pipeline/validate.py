@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator, Mapping
+from inspect import cleandoc, getsource
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -62,10 +66,30 @@ def _doc(model: type[BaseModel], path: tuple[str, ...]) -> str:
     """The field's own docstring is the best hint there is."""
     for end in range(len(path), 0, -1):
         for each in _models_at(model, path[: end - 1]):
-            field = each.model_fields.get(path[end - 1])
-            if field and field.description:
-                return f"{path[end - 1]}: {field.description}"
+            said = _docstrings(each).get(path[end - 1])
+            if said:
+                return f"{path[end - 1]}: {said}"
     return ""
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> the string below it. pydantic can read them too, but at import: every command would pay."""
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        if not issubclass(kind, BaseModel) or kind is BaseModel:
+            continue
+        [body] = [
+            node.body for node in ast.parse(dedent(getsource(kind))).body if isinstance(node, ast.ClassDef)
+        ]
+        for field, below in pairwise(body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                found[field.target.id] = cleandoc(str(below.value.value))
+    return found
 
 
 def _short(value: Any) -> str:

@@ -8,4 +8,4 @@ from pydantic import BaseModel, ConfigDict
 class Block(BaseModel):
     """Base of every block of a recipe: frozen, no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -41,7 +41,7 @@ class C4Shape(BaseModel):
             included, as in bottom-up attention, or the likeliest object, as in VinVL.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     blocks: tuple[int, int, int] = (3, 4, 23)
     head_blocks: int = 3

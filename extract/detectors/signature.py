@@ -23,7 +23,7 @@ class Signature(BaseModel):
         first_class: the number that `class_ids` gives the first class.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     outputs: tuple[Output, ...] = ("boxes", "class_scores", "features")
     batched: bool = True

@@ -107,7 +107,7 @@ def test_a_module_that_does_not_import_is_named(project):
 
 
 class Optimiser(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
     rate: float = 1e-3
     """Learning rate at the top of the schedule."""
     betas: tuple[float, float] = (0.9, 0.999)
