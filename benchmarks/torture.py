@@ -71,9 +71,13 @@ def main() -> int:
     return 1 if differ or partial else 0
 
 
+TARGETS = ("score_detector", "score_phrases", "retrieval", "retrieval_no_phrases", "overlap")
+"""What `make pretrain` makes."""
+
+
 def start(workspace: Path, profile: str, overrides: list[str]) -> subprocess.Popen[bytes]:
     log = workspace.with_suffix(".log").open("ab")
-    command = [*entry("run"), "-p", profile, f"workspace={workspace}", *overrides]
+    command = [*entry("run"), *TARGETS, "-p", profile, f"workspace={workspace}", *overrides]
     return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
 
