@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def commit_shard(
 ) -> ShardRecord:
     """Make a worker's files part of the unfinished artifact; after this a kill loses nothing of the shard.
 
-    The order is: failures table, fsync, re-open and validate, digests, rename, record (fsync, rename).
+    The order is: failures table; fsync, and beside it re-opening, validation and digests; rename; record
+    (fsync, rename).
 
     Raises:
         CorruptError: a file cannot be read back, or the counts do not add up.
@@ -63,12 +65,14 @@ def commit_shard(
         from store.tables import failure_schema, write_table
 
         write_table(out.path(".failures.parquet"), out.failures, failure_schema())
-    fsync_tree(out.folder, label="shard")
     files = []
-    for path in sorted(p for p in out.folder.rglob("*") if p.is_file()):
-        check(path, deep=False)
-        relative = path.relative_to(out.folder).as_posix()
-        files.append(FileRecord(name=relative, sha256=sha256_file(path), size=path.stat().st_size))
+    with ThreadPoolExecutor(1) as beside:  # the disk writes while a core reads
+        written = beside.submit(fsync_tree, out.folder, label="shard")
+        for path in sorted(p for p in out.folder.rglob("*") if p.is_file()):
+            check(path, deep=False)
+            relative = path.relative_to(out.folder).as_posix()
+            files.append(FileRecord(name=relative, sha256=sha256_file(path), size=path.stat().st_size))
+        written.result()
     for child in sorted(out.folder.iterdir()):
         assert child.name not in RESERVED, f"shard {name} may not write {child.name}"
         _remove(partial / child.name)  # of a run that was cut off before the record, or of a damaged version
