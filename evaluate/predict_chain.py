@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Manifest, ShardRecord
-from pipeline.config import load_config
-from pipeline.graph import build_graph, load_entry, select
-from pipeline.plan import plan_all
+from pipeline.graph import load_entry
 from pipeline.stage import Inputs, Output, Stage
 from pipeline.stats import Stats
 from pipeline.validate import validate
 from pipeline.workspace import Workspace
-from store.errors import ConfigError, DataError
+from store.errors import DataError
 from store.records import Sample
 
 NEW = "new"
 """Name of the one shard with the new sample."""
-
-
-def artifact_at(address: str, file: Path, profile: str, overrides: list[str]) -> Artifact:
-    """The artifact in a folder, or that of a stage in stages.yaml.
-
-    Args:
-        address: a folder with a manifest, `pretrain`, or `regions/train`.
-        overrides: `key=value`, as for `babelscene run`.
-
-    Raises:
-        ConfigError: no such stage, several artifacts, or one that is not made.
-    """
-    if Path(address).is_dir():
-        return Artifact.open(Path(address))
-    root = str(file.resolve().parent)
-    if root not in sys.path:  # stages of one's own may lie beside stages.yaml
-        sys.path.insert(0, root)
-    config = load_config(file, profile, overrides)
-    plans = plan_all(select(build_graph(config), [address]), Workspace(config.workspace))
-    if address not in plans:
-        known = [name for name in plans if name.startswith(f"{address}/")]
-        raise ConfigError(f"'{address}' names several artifacts", f"take one: {', '.join(known)}")
-    if not plans[address].fresh:
-        raise ConfigError(
-            f"{address} is not made, or not from what stages.yaml now says",
-            f"babelscene run -p {profile} {address}; or give the folder of an earlier one",
-        )
-    return plans[address].artifact
 
 
 def upstream(artifact: Artifact, role: str) -> Iterator[Artifact]:

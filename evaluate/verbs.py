@@ -50,9 +50,9 @@ def predict(
     import torch
 
     from evaluate.predict import Predictor, write_embeddings
-    from evaluate.predict_chain import artifact_at
     from evaluate.predict_draw import draw as draw_on
     from evaluate.predict_draw import require_ending
+    from pipeline.named import artifact_at
 
     if draw is not None:
         require_ending(draw)

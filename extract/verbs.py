@@ -57,13 +57,14 @@ def import_features(
     profile: Annotated[str, typer.Option("--profile", "-p", help="which profile of it")] = "demo",
 ) -> None:
     """Make a feature store of published region features; the same command again goes on, or finds it made."""
+    from pipeline.named import artifact_at
     from pipeline.outcome import exit_code, failure_lines
     from pipeline.plan import FRESH
 
     kind, _, dataset = name.partition("/")
     if kind not in _KINDS or name.endswith("/") or "/" in dataset:
         raise ConfigError(f"--as {name}: only regions can be imported", "--as regions, or regions/train")
-    given = {"shards": _samples(shards, file, profile)} if shards else {}
+    given = {"shards": artifact_at(shards, file, profile)} if shards else {}
     stage = _stage(
         path=source,
         format=format,
@@ -157,30 +158,6 @@ def _executor(workers: int) -> Executor:
     from pipeline.executors.ray import RayExecutor
 
     return RayExecutor("", workers)
-
-
-def _samples(address: str, file: Path, profile: str) -> Artifact:
-    """The artifact in a folder, or that of a stage in stages.yaml.
-
-    Raises:
-        ConfigError: no such stage, or it is not made.
-    """
-    from pipeline.artifacts import Artifact
-    from pipeline.config import load_config
-    from pipeline.graph import build_graph, select
-    from pipeline.plan import plan_all
-    from pipeline.workspace import Workspace
-
-    if Path(address).is_dir():
-        return Artifact.open(Path(address))
-    config = load_config(file, profile)
-    plans = plan_all(select(build_graph(config), [address]), Workspace(config.workspace))
-    if address not in plans:
-        known = [name for name in plans if name.startswith(f"{address}/")]
-        raise ConfigError(f"--shards {address} names several artifacts", f"take one: {', '.join(known)}")
-    if not plans[address].fresh:
-        raise ConfigError(f"{address} is not made yet", f"babelscene run -p {profile} {address}")
-    return plans[address].artifact
 
 
 def _accounts(artifact: Artifact) -> list[str]:

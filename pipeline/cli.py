@@ -21,6 +21,7 @@ from rich.console import Console
 from pipeline.config import Config, load_config
 from pipeline.graph import Node, build_graph, nodes_of, select
 from pipeline.lock import LockedError, owner_of
+from pipeline.named import open_pipeline
 from pipeline.plan import NodePlan, plan_all
 from pipeline.verbs import Verbs
 from pipeline.workspace import Workspace
@@ -292,11 +293,7 @@ def _read(file: Path, profile: str, words: list[str] | None) -> tuple[Config, li
     """Sort the words of a command into overrides and targets."""
     overrides = [word for word in words or [] if "=" in word]
     targets = [word for word in words or [] if "=" not in word]
-    root = str(file.resolve().parent)
-    if root not in sys.path:  # stages of one's own may lie beside stages.yaml, for us and for our workers
-        sys.path.insert(0, root)
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    return load_config(file, profile, overrides), targets
+    return open_pipeline(file, profile, overrides), targets
 
 
 def _plans(file: Path, profile: str, words: list[str] | None) -> dict[str, NodePlan]:
