@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from store.atomic import sha256_file, temporary_name
+from store.atomic import sha256_file, write_cache
 from store.errors import UserError
 
 Entry = list[int | str]
@@ -61,19 +61,13 @@ class DigestCache:
         with self._lock:
             if not self._new:
                 return
-            temporary = temporary_name(self._file)
-            try:
+            with suppress(OSError):  # on such a disk no guard can be made either
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 with self._file.with_suffix(".guard").open("w") as guard:
                     fcntl.flock(guard, fcntl.LOCK_EX)
                     known = {**_read(self._file), **self._new}
-                    temporary.write_text(json.dumps(_existing(known)), "utf-8")
-                    temporary.replace(self._file)
-            except OSError:
-                with suppress(OSError):
-                    temporary.unlink()
-                return
-            self._new = {}
+                    if write_cache(self._file, json.dumps(_existing(known)).encode()):
+                        self._new = {}
 
     def _put(self, path: Path | str, entry: Entry) -> None:
         with self._lock:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import sealed, unsealed
-from store.atomic import canonical_json, temporary_name
+from store.atomic import canonical_json, write_cache
 
 
 class Memory:
@@ -36,20 +35,10 @@ class Memory:
                 self._known[name] = unsealed(file.read_bytes())["value"]
             except (OSError, ValueError, KeyError):
                 self._known[name] = make()
-                self._keep(file, sealed({"value": self._known[name]}))
+                write_cache(file, sealed({"value": self._known[name]}))
         return self._known[name]
 
     def unused(self) -> Iterator[Path]:
         """Files that nobody has asked for since this process began."""
         if self._folder.is_dir():
             yield from (path for path in sorted(self._folder.iterdir()) if path.stem not in self._known)
-
-    def _keep(self, file: Path, data: bytes) -> None:
-        temporary = temporary_name(file)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
-            temporary.replace(file)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()

@@ -158,6 +158,24 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(aside)
 
 
+def write_cache(path: Path, data: bytes) -> bool:
+    """Write what can be worked out again: whole or not at all, without fsync.
+
+    Returns:
+        False where the disk is full or takes nothing; no temporary file is left then.
+    """
+    temporary = temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def full_disk_is_user_error(path: Path) -> Iterator[None]:
     """Turn a full disk or a spent quota below into a UserError that names `path`."""

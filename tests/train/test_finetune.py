@@ -13,10 +13,9 @@ from store.errors import ConfigError, CorruptError, DataError
 from store.features import open_store
 from tests.train.pipeline_toys import artifact_of, inputs_of
 from tests.train.toys import make_job, regions, scene
-from tests.train.tuning_toys import TUNING, add_truth, pretrained, truth
+from tests.train.tuning_toys import TUNING, add_truth, pretrained, truth, tuning_job
 from train.config import Recipe
 from train.finetune import FineTune
-from train.job import Job
 from train.models.start import open_start, tuned_recipe
 from train.models.tuned import load_tuned
 from train.order import Place
@@ -48,20 +47,7 @@ def table(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def open_toy(name: str, world: Path, start: Path, table: Path, **settings: Any) -> PairTask:
     own = {f"settings.{key}": value for key, value in settings.items()}
-    recipe = tuned_recipe(load_recipe(RECIPES[name], {**TUNING, **own}), open_start(start).about)
-    job = Job(
-        recipe=recipe.model_dump(mode="json"),
-        shards=(str(table),),
-        regions=(str(world / "regions.lmdb"),),
-        phrases=(),
-        concepts="",
-        tokenizer="",
-        output="",
-        scratch="",
-        logs="",
-        run="toy",
-        extra={"start": str(start)},
-    )
+    job, recipe = tuning_job(world, start, table, RECIPES[name], **own)
     task = open_task(job, recipe)
     assert isinstance(task, PairTask)
     return task

@@ -14,15 +14,13 @@ from store.errors import CorruptError, DataError
 from store.features import open_store
 from tests.train.pipeline_toys import inputs_of
 from tests.train.toys import make_job
-from tests.train.tuning_toys import TUNING, pretrained
+from tests.train.tuning_toys import TUNING, pretrained, tuning_job
 from train.finetune import FineTune
-from train.job import Job
 from train.models.api import load_model
-from train.models.start import open_start, tuned_recipe
+from train.models.start import open_start
 from train.order import Place
 from train.outputs import write_parameters
 from train.pretrain import PretrainParams
-from train.recipe import load_recipe
 from train.task import open_task
 from train.tasks.retrieval import Retrieval
 
@@ -34,20 +32,8 @@ def start(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_toy(world: Path, start: Path, *, phrases: bool = True) -> Retrieval:
-    recipe = tuned_recipe(load_recipe("mvptr-retrieval-tiny", TUNING), open_start(start).about)
-    job = Job(
-        recipe=recipe.model_dump(mode="json"),
-        shards=(str(world / "00000.parquet"),),
-        regions=(str(world / "regions.lmdb"),),
-        phrases=(str(world / "phrases.parquet"),) if phrases else (),
-        concepts="",
-        tokenizer="",
-        output="",
-        scratch="",
-        logs="",
-        run="toy",
-        extra={"start": str(start)},
-    )
+    table = world / "00000.parquet"
+    job, recipe = tuning_job(world, start, table, "mvptr-retrieval-tiny", phrases=phrases)
     task = open_task(job, recipe)
     assert isinstance(task, Retrieval)
     return task

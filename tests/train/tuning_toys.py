@@ -13,7 +13,9 @@ from tests.train.toys import COLOURS, regions, scene
 from train.config import Recipe
 from train.inputs import open_inputs
 from train.job import Job
+from train.models.start import open_start, tuned_recipe
 from train.outputs import write_parameters
+from train.recipe import load_recipe
 from train.tasks.pretraining import Pretraining
 
 TUNING: dict[str, Any] = {
@@ -74,3 +76,29 @@ def pretrained(world: Path, folder: Path, job: Job) -> Path:
         folder / "model", recipe, task.about(), task.build_model().state_dict(), tokenizer, ranks=1
     )
     return folder
+
+
+def tuning_job(
+    world: Path, start: Path, table: Path, name: str, *, phrases: bool = False, **overrides: Any
+) -> tuple[Job, Recipe]:
+    """A recipe of tuning over the toy world, from the model in `start`, and its job, whose outputs nobody wants.
+
+    Args:
+        table: the shard's samples.
+        name: of the recipe.
+    """
+    recipe = tuned_recipe(load_recipe(name, {**TUNING, **overrides}), open_start(start).about)
+    job = Job(
+        recipe=recipe.model_dump(mode="json"),
+        shards=(str(table),),
+        regions=(str(world / "regions.lmdb"),),
+        phrases=(str(world / "phrases.parquet"),) if phrases else (),
+        concepts="",
+        tokenizer="",
+        output="",
+        scratch="",
+        logs="",
+        run="toy",
+        extra={"start": str(start)},
+    )
+    return job, recipe
