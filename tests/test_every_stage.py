@@ -10,8 +10,10 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,8 @@ from store.faults import POINTS
 
 ROOT = Path(__file__).parents[1]
 TRAINED = ["pretrain", "vqa"]
+# An exit code can be read once, and starting any process reads those of all that have ended: two threads take turns.
+READING = threading.Lock()
 HEAVY = ["torch", "torchvision", "spacy", "deepspeed", "pyarrow.parquet", "tests.test_every_stage"]
 
 
@@ -68,8 +72,11 @@ def run(workspace: Path, *targets: str, fault: str = "") -> int:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(HEAVY)
     process = context.Process(target=work, args=(workspace, list(targets), fault))
-    process.start()
-    process.join()
+    with READING:
+        process.start()
+    wait([process.sentinel])
+    with READING:
+        process.join()
     assert process.exitcode is not None
     return process.exitcode
 
