@@ -10,7 +10,9 @@ Scene `i` of a seed is a function of the seed and `i` alone: more scenes change 
 - `mentions`: caption id -> [object index, [start, end]], character spans without the article, all languages;
 - `questions`: {question, answer, lang, type}, see `crawl.scenes.questions`;
 - `entailments`: {text, label}, see `crawl.scenes.entailments`;
-- `expressions`: {text, object}, each true of that object alone.
+- `expressions`: {text, object}, each true of that object alone;
+- `choices`, where they are asked for: {id, type, question, answers, answer, rationales, rationale}, in the
+  form of `crawl.sources.vcr`, see `crawl.scenes.choices`.
 
 Captions `#en0`, `#de0`, `#fr0`, `#cs0` say the same; the last three translate the first. Numbers 1 to 5 of
 each language are independent of it and of each other.
@@ -27,6 +29,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from crawl.scenes.captions import say
+from crawl.scenes.choices import make_choices
 from crawl.scenes.entailments import make_entailments
 from crawl.scenes.expressions import make_expressions
 from crawl.scenes.questions import make_questions
@@ -51,6 +54,8 @@ class ScenesParams(Params):
     rounds: int = Field(1, ge=1, json_schema_extra={"keyed": False})
     """How often questions, statements and expressions are drawn for a scene; equal ones stand once. Like
     `count`, a matter of each shard's own arguments."""
+    choices: bool = Field(False, json_schema_extra={"keyed": False})
+    """Draw questions with tagged objects, answers and rationales, too, as often; like `rounds`."""
 
     @model_validator(mode="after")
     def _in_order(self) -> ScenesParams:
@@ -72,9 +77,15 @@ class Scenes(Source[ScenesParams]):
 
     def chunks(self, size: int, digest: Callable[[Path], str]) -> Iterator[Chunk]:
         """Cut the numbers of the scenes into ranges."""
-        common = {"seed": self.params.seed, "fewest": self.params.fewest, "most": self.params.most}
+        common: dict[str, Any] = {
+            "seed": self.params.seed,
+            "fewest": self.params.fewest,
+            "most": self.params.most,
+        }
         if self.params.rounds > 1:  # else left out, so that shards keep the keys that they had
             common["rounds"] = self.params.rounds
+        if self.params.choices:
+            common["choices"] = True
         for start in range(0, self.params.count, size):
             stop = min(start + size, self.params.count)
             yield Chunk(args={**common, "start": start, "stop": stop})
@@ -82,11 +93,17 @@ class Scenes(Source[ScenesParams]):
     def rows(self, args: Mapping[str, Any]) -> Iterator[Row]:
         """Draw one range."""
         for index in range(args["start"], args["stop"]):
-            sizes = {"fewest": args["fewest"], "most": args["most"]}
-            yield make_row(args["seed"], index, rounds=args.get("rounds", 1), **sizes)
+            asked = {name: args[name] for name in ("fewest", "most", "rounds", "choices") if name in args}
+            yield make_row(args["seed"], index, **asked)
 
 
-def make_row(seed: int, index: int, *, fewest: int = 2, most: int = 6, rounds: int = 1) -> Row:
+Maker = Callable[[random.Random, Scene], Sequence[Any]]
+"""Draws questions and the like about a scene."""
+
+
+def make_row(
+    seed: int, index: int, *, fewest: int = 2, most: int = 6, rounds: int = 1, choices: bool = False
+) -> Row:
     """Draw one scene and say everything about it."""
     import numpy as np
 
@@ -112,21 +129,28 @@ def make_row(seed: int, index: int, *, fewest: int = 2, most: int = 6, rounds: i
         **caption_truth({name: caption for name, (_, caption) in said.items()}),
         **task_truth(stream, scene, rounds),
     }
+    if choices:
+        drawn = distinct(make_choices, "choices", stream, scene, rounds)
+        truth["choices"] = [{"id": f"{row_id}-{number}", **one} for number, one in enumerate(drawn)]
     return Row(id=row_id, image=encode(image), captions=captions, licence="CC0-1.0", truth=truth)
 
 
 def task_truth(stream: Callable[[str], random.Random], scene: Scene, rounds: int) -> dict[str, Any]:
     """Questions, statements and expressions; the first round's are the same for any number of rounds."""
-    makers: dict[str, Callable[[random.Random, Scene], Sequence[Any]]] = {
+    makers: dict[str, Maker] = {
         "questions": make_questions,
         "entailments": make_entailments,
         "expressions": make_expressions,
     }
-    truth: dict[str, Any] = {}
-    for name, make in makers.items():
-        drawn = [one for i in range(rounds) for one in make(stream(f"{name}/{i}" if i else name), scene)]
-        truth[name] = list({json.dumps(one, sort_keys=True): one for one in drawn}.values())
-    return truth
+    return {name: distinct(make, name, stream, scene, rounds) for name, make in makers.items()}
+
+
+def distinct(
+    make: Maker, name: str, stream: Callable[[str], random.Random], scene: Scene, rounds: int
+) -> list[Any]:
+    """What is drawn for a scene in so many rounds, equal ones once."""
+    drawn = [one for i in range(rounds) for one in make(stream(f"{name}/{i}" if i else name), scene)]
+    return list({json.dumps(one, sort_keys=True): one for one in drawn}.values())
 
 
 def scene_truth(scene: Scene) -> dict[str, Any]:
