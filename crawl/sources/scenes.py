@@ -12,7 +12,8 @@ Scene `i` of a seed is a function of the seed and `i` alone: more scenes change 
 - `entailments`: {text, label}, see `crawl.scenes.entailments`;
 - `expressions`: {text, object}, each true of that object alone;
 - `choices`, where they are asked for: {id, type, question, answers, answer, rationales, rationale}, in the
-  form of `crawl.sources.vcr`, see `crawl.scenes.choices`.
+  form of `crawl.sources.vcr`, see `crawl.scenes.choices`;
+- `words`, where they are asked for: {id, word, sentence, lang, translations}, see `crawl.scenes.words`.
 
 Captions `#en0`, `#de0`, `#fr0`, `#cs0` say the same; the last three translate the first. Numbers 1 to 5 of
 each language are independent of it and of each other.
@@ -34,10 +35,16 @@ from crawl.scenes.entailments import make_entailments
 from crawl.scenes.expressions import make_expressions
 from crawl.scenes.questions import make_questions
 from crawl.scenes.text import Said
+from crawl.scenes.words import make_words
 from crawl.scenes.world import Scene, make_scene
 from crawl.source import Chunk, Row, Source
 from pipeline.stage import Params
 from store.records import Caption
+
+Maker = Callable[[random.Random, Scene], Sequence[Any]]
+"""Draws questions and the like about a scene."""
+OPTIONAL: Mapping[str, Maker] = {"choices": make_choices, "words": make_words}
+"""What is drawn only where it is asked for, by its name in `ScenesParams`."""
 
 
 class ScenesParams(Params):
@@ -56,6 +63,8 @@ class ScenesParams(Params):
     `count`, a matter of each shard's own arguments."""
     choices: bool = Field(False, json_schema_extra={"keyed": False})
     """Draw questions with tagged objects, answers and rationales, too, as often; like `rounds`."""
+    words: bool = Field(False, json_schema_extra={"keyed": False})
+    """Draw ambiguous words, too, as often; like `rounds`."""
 
     @model_validator(mode="after")
     def _in_order(self) -> ScenesParams:
@@ -84,8 +93,9 @@ class Scenes(Source[ScenesParams]):
         }
         if self.params.rounds > 1:  # else left out, so that shards keep the keys that they had
             common["rounds"] = self.params.rounds
-        if self.params.choices:
-            common["choices"] = True
+        for name in OPTIONAL:
+            if getattr(self.params, name):
+                common[name] = True
         for start in range(0, self.params.count, size):
             stop = min(start + size, self.params.count)
             yield Chunk(args={**common, "start": start, "stop": stop})
@@ -93,18 +103,16 @@ class Scenes(Source[ScenesParams]):
     def rows(self, args: Mapping[str, Any]) -> Iterator[Row]:
         """Draw one range."""
         for index in range(args["start"], args["stop"]):
-            asked = {name: args[name] for name in ("fewest", "most", "rounds", "choices") if name in args}
+            asked = {name: args[name] for name in args if name not in ("seed", "start", "stop")}
             yield make_row(args["seed"], index, **asked)
 
 
-Maker = Callable[[random.Random, Scene], Sequence[Any]]
-"""Draws questions and the like about a scene."""
+def make_row(seed: int, index: int, *, fewest: int = 2, most: int = 6, rounds: int = 1, **asked: bool) -> Row:
+    """Draw one scene and say everything about it.
 
-
-def make_row(
-    seed: int, index: int, *, fewest: int = 2, most: int = 6, rounds: int = 1, choices: bool = False
-) -> Row:
-    """Draw one scene and say everything about it."""
+    Args:
+        asked: which of `OPTIONAL` are wanted.
+    """
     import numpy as np
 
     from crawl.scenes.draw import draw, encode
@@ -129,9 +137,10 @@ def make_row(
         **caption_truth({name: caption for name, (_, caption) in said.items()}),
         **task_truth(stream, scene, rounds),
     }
-    if choices:
-        drawn = distinct(make_choices, "choices", stream, scene, rounds)
-        truth["choices"] = [{"id": f"{row_id}-{number}", **one} for number, one in enumerate(drawn)]
+    for name, make in OPTIONAL.items():
+        if asked.get(name):
+            drawn = distinct(make, name, stream, scene, rounds)
+            truth[name] = [{"id": f"{row_id}-{number}", **one} for number, one in enumerate(drawn)]
     return Row(id=row_id, image=encode(image), captions=captions, licence="CC0-1.0", truth=truth)
 
 
