@@ -36,31 +36,36 @@ class Attention(nn.Module):
         Args:
             first: how many tokens, from the front, are wanted; by default all.
         """
-        batch, _, hidden = x.shape
-        wanted = x[:, :first]
+        return self.look(x[:, :first], *self.offer(x), mask[:, None, None, :])
 
-        def split(y: Tensor) -> Tensor:
-            return y.view(batch, -1, self.heads, hidden // self.heads).transpose(1, 2)
+    def offer(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of x [B, L, hidden], by which it is looked at, as [B, heads, L, hidden / heads]."""
+        return self._split(self.key(x)), self._split(self.value(x))
 
+    def look(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Attend from [B, n, hidden] to keys and values of L tokens, as `offer` makes them.
+
+        Args:
+            mask: bool, shaped so that it spreads over [B, heads, n, L]; True where a token may be seen.
+        """
         mixed = functional.scaled_dot_product_attention(
-            split(self.query(wanted)),
-            split(self.key(x)),
-            split(self.value(x)),
-            attn_mask=mask[:, None, None, :],
+            self._split(self.query(x)),
+            keys,
+            values,
+            attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
         )
-        out = self.output(mixed.transpose(1, 2).reshape(wanted.shape))
-        return self.norm(wanted + functional.dropout(out, self.dropout, self.training))
+        out = self.output(mixed.transpose(1, 2).reshape(x.shape))
+        return self.norm(x + functional.dropout(out, self.dropout, self.training))
 
     def shares(self, x: Tensor, mask: Tensor) -> Tensor:
         """How much each token attends to each other, [B, heads, L, L], without dropout."""
-        batch, length, hidden = x.shape
-        query, key = (
-            part(x).view(batch, length, self.heads, hidden // self.heads).transpose(1, 2)
-            for part in (self.query, self.key)
-        )
-        logits = query @ key.transpose(2, 3) / math.sqrt(hidden // self.heads)
+        query, key = self._split(self.query(x)), self._split(self.key(x))
+        logits = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])
         return logits.masked_fill(~mask[:, None, None, :], -math.inf).softmax(dim=-1)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(len(x), -1, self.heads, x.shape[2] // self.heads).transpose(1, 2)
 
 
 class Layer(nn.Module):
@@ -76,7 +81,10 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, first: int | None = None) -> Tensor:
         """[B, L, hidden] -> [B, L, hidden], or the `first` tokens alone; `mask` [B, L] is True for tokens."""
-        x = self.attention(x, mask, first)
+        return self.feed(self.attention(x, mask, first))
+
+    def feed(self, x: Tensor) -> Tensor:
+        """What follows attention, token by token."""
         out = self.down(functional.gelu(self.up(x)))
         return self.norm(x + functional.dropout(out, self.dropout, self.training))
 
