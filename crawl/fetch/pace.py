@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from operator import itemgetter
 
 from crawl.fetch.failures import ADVICE, FetchError
 
@@ -116,8 +117,10 @@ class Pace:
         self._interval = interval
         self._patience = patience
         self._hosts: dict[str, Host] = {}
-        self._recent: deque[str] = deque(maxlen=WINDOW)
+        self._recent: deque[str] = deque()
+        self._counts: Counter[str] = Counter()
         self._since_change = 0
+        self._note = ""
 
     def host(self, name: str) -> Host:
         """The pace of a host."""
@@ -164,9 +167,10 @@ class Pace:
             host.gate.shrink(now)
         else:
             host.gate.grow()
-        self._recent.append(outcome)
+        self._remember(outcome)
         self._since_change += 1
         share = self._share()
+        self._note = _advice(*share) if share is not None else ""
         if share is not None and share[0] in NETWORK:
             if self._since_change >= WINDOW // 2:
                 self.overall.shrink(now, settle=0.0)
@@ -175,21 +179,30 @@ class Pace:
             self.overall.grow()
 
     def note(self) -> str:
-        """`92 % of errors are dns: is the resolver up?` when most requests fail, and most of those alike."""
-        share = self._share()
-        if share is None:
-            return ""
-        failure, of_errors = share
-        return " ".join(filter(None, (f"{of_errors:.0%} of errors are {failure}:", ADVICE.get(failure, ""))))
+        """`92 % of errors are dns: is the resolver up?` when most requests fail, and most of those alike.
+
+        May be called from any thread.
+        """
+        return self._note
+
+    def _remember(self, outcome: str) -> None:
+        self._recent.append(outcome)
+        self._counts[outcome] += 1
+        if len(self._recent) > WINDOW:
+            self._counts[self._recent.popleft()] -= 1
 
     def _share(self) -> tuple[str, float] | None:
         """The class that takes most of a full window, and its share of the errors there."""
-        if len(self._recent) < WINDOW // 2:
+        errors = len(self._recent) - self._counts["ok"]
+        if not errors or len(self._recent) < WINDOW // 2:
             return None
-        counts = Counter(outcome for outcome in self._recent if outcome != "ok")
-        if not counts:
-            return None
-        failure, number = counts.most_common(1)[0]
+        failure, number = max(
+            ((name, count) for name, count in self._counts.items() if name != "ok"), key=itemgetter(1)
+        )
         if number < DOMINANT * len(self._recent):
             return None
-        return failure, number / counts.total()
+        return failure, number / errors
+
+
+def _advice(failure: str, of_errors: float) -> str:
+    return " ".join(filter(None, (f"{of_errors:.0%} of errors are {failure}:", ADVICE.get(failure, ""))))

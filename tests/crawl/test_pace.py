@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crawl.fetch.pace import WINDOW, Gate, Pace
 
@@ -82,3 +87,36 @@ def test_one_overloaded_host_keeps_no_other_back():
     assert pace.host("busy.example").gate.limit == 4
     assert pace.host("busy.example").held(0.0) > 0
     assert pace.host("calm.example").gate.limit == 8
+
+
+@given(st.lists(st.sampled_from(["ok", "dns", "timeout", "http_4xx"]), max_size=3 * WINDOW))
+def test_what_dominates_is_counted_over_the_last_outcomes(outcomes):
+    pace = Pace(most=8, per_host=8)
+    for outcome in outcomes:
+        pace.learn("host", outcome)
+    counts = Counter(outcomes[-WINDOW:])
+    dominant = [name for name in counts if name != "ok" and 2 * counts[name] >= counts.total()]
+    if len(outcomes) >= WINDOW // 2 and dominant:
+        assert any(f" are {name}:" in pace.note() for name in dominant)
+    else:
+        assert pace.note() == ""
+
+
+def test_the_note_may_be_read_while_requests_end():
+    pace, ended = Pace(most=8, per_host=8), threading.Event()
+
+    def requests() -> None:
+        for _ in range(20_000):
+            pace.learn("host", "dns")
+        ended.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=requests)
+    try:
+        thread.start()
+        while not ended.is_set():
+            assert pace.note() in ("", "100% of errors are dns: is the resolver up?")
+    finally:
+        thread.join()
+        sys.setswitchinterval(interval)
