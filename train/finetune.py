@@ -11,6 +11,7 @@ from store.errors import ConfigError
 from train.config import Recipe
 from train.keys import digests
 from train.pretrain import NAME, Pretrain, tables
+from train.tasks import PRETRAINING
 
 
 class FineTune(Pretrain):
@@ -18,23 +19,26 @@ class FineTune(Pretrain):
 
     The recipe's `task` says which. Sizes, lengths and tags are those of the model that it starts from, and so
     are the word pieces. Writes the files of `Pretrain`; `train.models.tuned.load_tuned` opens the folder, for
-    retrieval `train.models.api.load_model`.
+    retrieval `train.models.api.load_model`, for every task of the family `vlbert`
+    `train.models.vlbert_tuned.open_tuned`.
     """
 
     version = 1
     inputs: ClassVar[Mapping[str, str]] = {
         "shards*": "samples with truth",
-        "regions*": "regions of their images",
+        "regions?*": "regions of their images; a task on text alone needs none",
         "phrases?*": "phrases of their captions, for retrieval; without, none are used",
         "model": "what it starts from",
     }
 
     def shards(self, inputs: Inputs) -> Iterator[Shard]:
         """One: the model."""
-        for name in ("shards", "regions", "model"):
+        recipe = self.params.load()
+        needed = ("shards", "model") if recipe.family == "vlbert" else ("shards", "regions", "model")
+        for name in needed:
             if name not in inputs:
                 raise ConfigError(f"{type(self).__name__} needs the input '{name}'", "name it in stages.yaml")
-        if self.params.load().task == "pretraining":
+        if recipe.task in PRETRAINING:
             raise ConfigError(
                 f"recipe '{self.params.recipe}' is one for pre-training",
                 "give one with a task, or use Pretrain",

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from train.config import Recipe
 from train.job import Job
+from train.outputs import write_parameters
 from train.recipe import load_recipe
+from train.task import open_task
 
 TINY: dict[str, Any] = {
     "vlbert.model.hidden": 16,
@@ -57,3 +62,15 @@ def stream_job(
         run="toy",
         extra={"starts": [str(start) for start in starts]} if starts else {},
     )
+
+
+def stream_start(world: Path, folder: Path, recipe: str = "mmbert-b-tiny", **overrides: Any) -> Path:
+    """Write a model of random parameters, as `Pretrain` would; overrides as for `stream_job`."""
+    job = stream_job(world, folder, recipe, **overrides)
+    loaded = Recipe.model_validate(job.recipe)
+    task = open_task(job, loaded)
+    torch.manual_seed(0)
+    state = task.build_model().state_dict()
+    tokenizer = world / "tokenizer" / "tokenizer.json"
+    write_parameters(Path(job.output), loaded, task.about(), state, tokenizer, ranks=1)
+    return folder / "out"

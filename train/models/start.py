@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
-from store.errors import CorruptError
+from store.errors import CorruptError, DataError
 from train.config import Recipe
 from train.layout import positions
 from train.models.heads import TRUNK
@@ -84,8 +84,24 @@ def open_start(folder: Path, name: str = "model") -> Start:
 
 
 def tuned_recipe(recipe: Recipe, about: dict[str, Any]) -> Recipe:
-    """The recipe with what a model cannot change after pre-training: sizes (but dropout), lengths, tags."""
+    """The recipe with what a model cannot change after pre-training.
+
+    That is sizes (but dropout), lengths, and tags, or the switches of VL-BERT.
+
+    Raises:
+        DataError: the model is of another family.
+    """
     given = Recipe.model_validate(about["recipe"])
+    if given.family != recipe.family:
+        raise DataError(
+            f"the task '{recipe.task}' is one of the family '{recipe.family}', the model of '{given.family}'",
+            "name another model in stages.yaml, or another recipe",
+        )
+    if recipe.family == "vlbert":
+        own, was = recipe.vlbert, given.vlbert
+        sizes = was.model.model_copy(update={"dropout": own.model.dropout})
+        kept = own.model_copy(update={"model": sizes, "compatibility": was.compatibility})
+        return recipe.model_copy(update={"vlbert": kept, "lengths": given.lengths})
     return recipe.model_copy(
         update={
             "model": given.model.model_copy(update={"dropout": recipe.model.dropout}),

@@ -120,6 +120,13 @@ class VlBert(nn.Module):
         batch, joint, x = self.embed(batch, without, seen)
         return self.read(batch, joint, self.stack(x, joint.mask))
 
+    def pool(
+        self, batch: JointBatch, without: Literal["regions", "text"] | None = None, seen: Tensor | None = None
+    ) -> Tensor:
+        """The pooled state [B, h] alone, as `encode` has it: the last layer does nothing for the others."""
+        _, joint, x = self.embed(batch, without, seen)
+        return torch.tanh(self.pooler(self.stack.front(x, joint.mask, 1)[:, 0]))
+
     def embed(
         self, batch: JointBatch, without: Literal["regions", "text"] | None = None, seen: Tensor | None = None
     ) -> tuple[JointBatch, Joint, Tensor]:

@@ -27,6 +27,9 @@ from train.vlbert.settings import MultilingualSettings
 from train.vlbert.texts import lower_and_strip
 from train.vocabulary import Vocabulary
 
+TRUNK = "trunk"
+"""What every model of the family calls its stream."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamStart:
@@ -64,15 +67,51 @@ class StreamStart:
         classes = tuple(self.about["classes"])
         return Detector(self.about["feature_dim"], classes, background=classes[:1] == (BACKGROUND,))
 
+    @property
+    def scale(self) -> tuple[int, int] | None:
+        """Of boxes, see `train.vlbert.settings`; a fine-tuned model keeps that of its start."""
+        settings = task_settings(self.recipe)
+        if isinstance(settings, MultilingualSettings):
+            return settings.scale
+        scale = self.about["scale"]
+        return None if scale is None else (scale[0], scale[1])
+
     def reader(self) -> Reader:
         """Of texts and regions, as in its training."""
-        settings = task_settings(self.recipe)
-        scale = settings.scale if isinstance(settings, MultilingualSettings) else None
-        return Reader(self.recipe, self.vocabulary, self.detector, scale)
+        return Reader(self.recipe, self.vocabulary, self.detector, self.scale)
 
     def trunk(self) -> VlBert:
-        """The stream alone."""
-        return self.model().trunk
+        """The stream alone, in evaluation mode."""
+        trunk = self.fresh(self.recipe)
+        self.fill(nn.ModuleDict({TRUNK: trunk}))
+        return trunk.eval()
+
+    def fresh(self, recipe: Recipe) -> VlBert:
+        """A stream of fresh parameters, at the recipe's sizes, for this model's words and regions."""
+        settings = recipe.vlbert
+        return VlBert(
+            settings.model,
+            settings.compatibility,
+            words=self.vocabulary.words,
+            feature_dim=self.about["feature_dim"],
+        )
+
+    def fill(self, model: nn.Module) -> list[str]:
+        """Give a model the parameters of the stream, as its `trunk`, and of every head that both have.
+
+        Returns:
+            names of the parameters that stay fresh.
+
+        Raises:
+            CorruptError: the stream is not filled.
+        """
+        match = self.lay_over(model)
+        fresh = [*match.missing, *match.mismatched]
+        if lacking := [name for name in fresh if name.startswith(f"{TRUNK}.")]:
+            raise CorruptError(
+                f"{self.folder} does not fill the stream: {lacking[:3]}", "run its stage again"
+            )
+        return fresh
 
     def lay_over(self, model: nn.Module) -> Match:
         """Load the parameters that a model has by name and shape.

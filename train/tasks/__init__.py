@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from train.config import Block
 from train.tasks.settings import AnswerSettings, EntailmentSettings, ReferringSettings
-from train.vlbert.settings import MultilingualSettings
+from train.vlbert.settings import MultilingualSettings, SeekSettings
 
 SETTINGS: Mapping[str, type[Block]] = {
     "pretraining": Block,
@@ -15,6 +15,7 @@ SETTINGS: Mapping[str, type[Block]] = {
     "referring": ReferringSettings,
     "retrieval": Block,
     "multilingual": MultilingualSettings,
+    "caption_retrieval": SeekSettings,
 }
 """Task (a module of this package) -> what the recipe's block `settings` may hold for it."""
 FAMILY: Mapping[str, str] = {
@@ -24,5 +25,8 @@ FAMILY: Mapping[str, str] = {
     "referring": "mvptr",
     "retrieval": "mvptr",
     "multilingual": "vlbert",
+    "caption_retrieval": "vlbert",
 }
 """Task -> the family of models that it trains."""
+PRETRAINING = ("pretraining", "multilingual")
+"""The tasks that start from nothing; all others start from a pre-trained model."""

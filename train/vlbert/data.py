@@ -88,6 +88,10 @@ class Sentences:
         """The sample's key."""
         return self._captions.key(int(self._rows[row]))
 
+    def image(self, row: int) -> int:
+        """A number that is equal where two rows show the same picture."""
+        return int(self._captions.images[self._rows[row]])
+
     def held_out(self) -> Sentences:
         """The samples that are kept from training, for validation."""
         found = copy.copy(self)

@@ -1,11 +1,11 @@
-"""What the block `settings` of a recipe says for multilingual pre-training."""
+"""What the block `settings` of a recipe says for the tasks of the family `vlbert`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from train.block import Block
 
@@ -37,3 +37,31 @@ class MultilingualSettings(Block):
     """The hub's commit, for `bert` by name."""
     checkpoint: str = ""
     """A VL-BERT or MM-BERT checkpoint to lay over it, as `vlbert.compatibility.init` says."""
+
+
+class StreamTuning(Block):
+    """Of every task that starts from a pre-trained stream."""
+
+    without: Literal["", "regions", "text"] = ""
+    """A modality that the model never gets: what can be had without the image, or without the words?"""
+
+
+class SeekSettings(StreamTuning):
+    """Retrieval: of images by captions, or of sentences by sentences, and the other way round."""
+
+    sentences: PositiveInt | None = 1
+    """Of a caption: how many stand one behind another, each in another language; null: all."""
+    contrastive: NonNegativeFloat = 1.0
+    """Weight of telling the rows of a batch apart by each side's own embedding, for which the stream reads it
+    alone. It makes the short lists; 0 as published."""
+    matching: NonNegativeFloat = 1.0
+    """Weight of telling them apart by the score of both sides together."""
+    rivals: PositiveInt = 1
+    """Of each row on either side, against which its own other side is scored: drawn from the batch in
+    proportion to how alike the embeddings find them."""
+
+    @model_validator(mode="after")
+    def _learns(self) -> Self:
+        if not self.contrastive and not self.matching:
+            raise ValueError("nothing to learn: give contrastive or matching a weight")
+        return self

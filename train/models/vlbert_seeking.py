@@ -1,0 +1,93 @@
+"""Retrieval by VL-BERT's stream: both sides scored as one, and each alone as an embedding for short lists."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train import objectives as losses
+from train.gather import gather_rows
+from train.layers import initialise
+from train.models.vlbert import VlBert
+from train.models.vlbert_heads import Retrieved
+from train.vlbert.batch import JointBatch
+from train.vlbert.settings import SeekSettings
+from train.vlbert.sides import Sides, together
+
+SCALE = 1 / 0.07
+"""What a cosine is multiplied by at the start; it is learnt."""
+LARGEST_SCALE = 100.0
+"""It never rises above, as in CLIP."""
+
+
+class Sought(nn.Module):
+    """Scores of pairs, and embeddings of sides, under one loss each.
+
+    The published loss is binary cross entropy of a pair with one stranger in two (`Retrieved`); here each row
+    is told from rivals of its batch that its embedding finds alike.
+    """
+
+    def __init__(self, trunk: VlBert, settings: SeekSettings) -> None:
+        super().__init__()
+        self.settings, scored = settings, Retrieved(trunk)
+        self.trunk, self.match_head = trunk, scored.match_head
+        self.embedding = nn.Linear(trunk.sizes.hidden, trunk.sizes.hidden) if settings.contrastive else None
+        self.log_scale = nn.Parameter(torch.tensor([math.log(SCALE)])) if settings.contrastive else None
+        if self.embedding is not None:
+            self.embedding.apply(initialise)
+        self.match_head.requires_grad_(settings.matching > 0)
+
+    def embed(self, side: JointBatch, seen: Tensor | None = None) -> Tensor:
+        """Embeddings [B, h] of unit length, of one side alone."""
+        assert self.embedding is not None
+        return functional.normalize(self.embedding(self.trunk.pool(side, seen=seen)).float(), dim=-1)
+
+    def scores(self, batch: JointBatch, seen: Tensor | None = None) -> Tensor:
+        """Logits [B] of pairs."""
+        logits: Tensor = self.match_head(self.trunk.pool(batch, seen=seen))
+        return logits
+
+    def forward(self, batch: Sides) -> dict[str, Tensor]:
+        """Losses `contrastive` and `matching`, and their weighted sum as `total`."""
+        first, second, settings = batch.first, batch.second, self.settings
+        seen = self.trunk.see(second)
+        same = batch.group[:, None] == batch.group[None, :]
+        found, alike = dict[str, Tensor](), torch.zeros_like(batch.noise[0])
+        if self.log_scale is not None:
+            scale = losses.Clamped.apply(self.log_scale[0], LARGEST_SCALE)
+            one, other = self.embed(first), self.embed(second, seen)
+            (ones, others, groups), start = gather_rows(one, other, batch.group)
+            own = start + torch.arange(len(batch), device=same.device)
+            every = groups[:, None] == groups[None, :]
+            found["contrastive"] = losses.contrastive(ones, others, scale, every, own)
+            alike = (scale * one @ other.T).detach()
+        if settings.matching:
+            found["matching"] = self._matching(first, second, seen, alike + batch.noise, same)
+        total = torch.stack([getattr(settings, name) * loss for name, loss in found.items()]).sum()
+        return {**found, "total": total}
+
+    def _matching(
+        self, first: JointBatch, second: JointBatch, seen: Tensor, alike: Tensor, same: Tensor
+    ) -> Tensor:
+        """Cross entropy of each row's own pair among those with its rivals, on either side.
+
+        Args:
+            alike: [2, B, B] of firsts with seconds; the largest of a row, and of a column, are the rivals.
+            same: bool [B, B], pairs that are none.
+        """
+        n, rivals = len(first), min(self.settings.rivals, len(first) - 1)
+        alike = alike.masked_fill(same, losses.NEVER)
+        seconds = alike[0].topk(rivals, dim=1).indices
+        firsts = alike[1].T.topk(rivals, dim=1).indices
+        rows = torch.arange(n, device=alike.device)
+        each = rows.repeat_interleave(rivals)
+        left = torch.cat([rows, each, firsts.flatten()])
+        right = torch.cat([rows, seconds.flatten(), each])
+        pairs = together(first.rows(left), second.rows(right))
+        scores = self.scores(pairs, seen[right] if seen.shape[1] else None)
+        strange = scores[n:].masked_fill(same[left[n:], right[n:]], losses.NEVER).view(2, n, rivals)
+        found = [functional.cross_entropy(torch.cat([scores[:n, None], s], dim=1), rows * 0) for s in strange]
+        return torch.stack(found).mean()
