@@ -38,6 +38,7 @@ class Sought(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor([math.log(SCALE)])) if settings.contrastive else None
         if self.embedding is not None:
             self.embedding.apply(initialise)
+        trunk.learn(regions=settings.without != "regions", pooled=True)
         self.match_head.requires_grad_(settings.matching > 0)
 
     def embed(self, side: JointBatch, seen: Tensor | None = None) -> Tensor:
@@ -53,41 +54,52 @@ class Sought(nn.Module):
     def forward(self, batch: Sides) -> dict[str, Tensor]:
         """Losses `contrastive` and `matching`, and their weighted sum as `total`."""
         first, second, settings = batch.first, batch.second, self.settings
-        seen = self.trunk.see(second)
+        shown, seen = (self.trunk.see(side) for side in (first, second))
         same = batch.group[:, None] == batch.group[None, :]
         found, alike = dict[str, Tensor](), torch.zeros_like(batch.noise[0])
         if self.log_scale is not None:
             scale = losses.Clamped.apply(self.log_scale[0], LARGEST_SCALE)
-            one, other = self.embed(first), self.embed(second, seen)
+            one, other = self.embed(first, shown), self.embed(second, seen)
             (ones, others, groups), start = gather_rows(one, other, batch.group)
             own = start + torch.arange(len(batch), device=same.device)
             every = groups[:, None] == groups[None, :]
             found["contrastive"] = losses.contrastive(ones, others, scale, every, own)
             alike = (scale * one @ other.T).detach()
         if settings.matching:
-            found["matching"] = self._matching(first, second, seen, alike + batch.noise, same)
+            rivals = self._rivals(alike + batch.noise, same)
+            left, right = (torch.cat([torch.arange(len(batch), device=same.device), side]) for side in rivals)
+            pairs = together(first.rows(left), second.rows(right))
+            scores = self.scores(pairs, seen[right] if seen.shape[1] else shown[left])
+            found["matching"] = _told_apart(scores, same[left, right], len(batch))
         total = torch.stack([getattr(settings, name) * loss for name, loss in found.items()]).sum()
         return {**found, "total": total}
 
-    def _matching(
-        self, first: JointBatch, second: JointBatch, seen: Tensor, alike: Tensor, same: Tensor
-    ) -> Tensor:
-        """Cross entropy of each row's own pair among those with its rivals, on either side.
+    def _rivals(self, alike: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
+        """Pairs of strangers: for each row some that share its first side, then some that share its second.
 
         Args:
             alike: [2, B, B] of firsts with seconds; the largest of a row, and of a column, are the rivals.
             same: bool [B, B], pairs that are none.
+
+        Returns:
+            firsts and seconds, int64 [2 B rivals] each.
         """
-        n, rivals = len(first), min(self.settings.rivals, len(first) - 1)
+        count = min(self.settings.rivals, len(same) - 1)
         alike = alike.masked_fill(same, losses.NEVER)
-        seconds = alike[0].topk(rivals, dim=1).indices
-        firsts = alike[1].T.topk(rivals, dim=1).indices
-        rows = torch.arange(n, device=alike.device)
-        each = rows.repeat_interleave(rivals)
-        left = torch.cat([rows, each, firsts.flatten()])
-        right = torch.cat([rows, seconds.flatten(), each])
-        pairs = together(first.rows(left), second.rows(right))
-        scores = self.scores(pairs, seen[right] if seen.shape[1] else None)
-        strange = scores[n:].masked_fill(same[left[n:], right[n:]], losses.NEVER).view(2, n, rivals)
-        found = [functional.cross_entropy(torch.cat([scores[:n, None], s], dim=1), rows * 0) for s in strange]
-        return torch.stack(found).mean()
+        seconds = alike[0].topk(count, dim=1).indices.flatten()
+        firsts = alike[1].T.topk(count, dim=1).indices.flatten()
+        each = torch.arange(len(same), device=same.device).repeat_interleave(count)
+        return torch.cat([each, firsts]), torch.cat([seconds, each])
+
+
+def _told_apart(scores: Tensor, same: Tensor, n: int) -> Tensor:
+    """Cross entropy of each true pair among those with its rivals, the mean of both sides.
+
+    Args:
+        scores: [n + 2 n rivals], true pairs first.
+        same: bool, in the same order, pairs that are no strangers.
+    """
+    strange = scores[n:].masked_fill(same[n:], losses.NEVER).view(2, n, -1)
+    first = torch.zeros(n, dtype=torch.int64, device=scores.device)
+    each = [functional.cross_entropy(torch.cat([scores[:n, None], s], dim=1), first) for s in strange]
+    return torch.stack(each).mean()

@@ -16,6 +16,7 @@ SETTINGS: Mapping[str, type[Block]] = {
     "retrieval": Block,
     "multilingual": MultilingualSettings,
     "caption_retrieval": SeekSettings,
+    "translation_retrieval": SeekSettings,
 }
 """Task (a module of this package) -> what the recipe's block `settings` may hold for it."""
 FAMILY: Mapping[str, str] = {
@@ -26,6 +27,7 @@ FAMILY: Mapping[str, str] = {
     "retrieval": "mvptr",
     "multilingual": "vlbert",
     "caption_retrieval": "vlbert",
+    "translation_retrieval": "vlbert",
 }
 """Task -> the family of models that it trains."""
 PRETRAINING = ("pretraining", "multilingual")

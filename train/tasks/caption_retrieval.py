@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from train.vlbert.data import Sentences
 from train.vlbert.settings import Reading, SeekSettings
 from train.vlbert.sides import Sides, caption_and_image, collate_sides, together
 
+Cut = Callable[[JointExample], tuple[JointExample, JointExample]]
+
 VALIDATED = 48
 """Held-out rows of which each is scored with every other."""
 
@@ -36,17 +38,22 @@ def prepare(job: Job, recipe: Recipe) -> StreamTask:
     assert isinstance(settings, SeekSettings)
     reading = Reading(source="pictures", sentences=settings.sentences)
     rows = Sentences(unmasked(recipe), opened.reader, reading, Captions(opened.shards), opened.store)
-    return seeking(opened, recipe, rows)
+    vocabulary = opened.start.vocabulary
+    return seeking(opened, recipe, rows, lambda each: caption_and_image(each, vocabulary.cls, vocabulary.sep))
 
 
-def seeking(opened: OpenedStream, recipe: Recipe, rows: Sentences) -> StreamTask:
-    """The task of telling each row's sides from those of others."""
-    vocabulary, dimension = opened.start.vocabulary, opened.reader.detector.feature_dim
-    groups = {rows.key(row): rows.image(row) for row in range(len(rows))}
+def seeking(opened: OpenedStream, recipe: Recipe, rows: Sentences, cut: Cut) -> StreamTask:
+    """The task of telling each row's sides from those of others.
+
+    Args:
+        cut: a row into its sides.
+    """
+    dimension = opened.reader.detector.feature_dim
+    groups = {part.key(row): part.image(row) for part in (rows, rows.held_out()) for row in range(len(part))}
 
     def collate(examples: Sequence[JointExample], draws: np.random.Generator) -> Sides:
-        sides = [caption_and_image(each, vocabulary.cls, vocabulary.sep) for each in examples]
-        return collate_sides(sides, [groups.get(each.key, -1) for each in examples], dimension, draws)
+        sides = [cut(each) for each in examples]
+        return collate_sides(sides, [groups[each.key] for each in examples], dimension, draws)
 
     def judge(model: nn.Module, device: str) -> Mapping[str, float]:
         assert isinstance(model, Sought)
@@ -69,19 +76,12 @@ def seeking(opened: OpenedStream, recipe: Recipe, rows: Sentences) -> StreamTask
 
 def recalls(model: Sought, batch: Sides) -> dict[str, float]:
     """Recall at 1, the mean of both directions, by the score of pairs and by embeddings alone."""
-    n, seen = len(batch), model.trunk.see(batch.second)
-    own, every = torch.arange(n), torch.arange(n)
+    n, own = len(batch), torch.arange(len(batch))
     found = {}
-    rows = [
-        model.scores(
-            together(batch.first.rows(own[row].expand(n)), batch.second.rows(every)),
-            seen if seen.shape[1] else None,
-        ).cpu()
-        for row in range(n)
-    ]
+    rows = [model.scores(together(batch.first.rows(row.expand(n)), batch.second)).cpu() for row in own]
     matrices = {"recall": torch.stack(rows)}
     if model.embedding is not None:
-        embedded = model.embed(batch.first), model.embed(batch.second, seen)
+        embedded = model.embed(batch.first), model.embed(batch.second)
         matrices["recall of embeddings"] = (embedded[0] @ embedded[1].T).cpu()
     for name, scores in matrices.items():
         hits = [(each.argmax(dim=1) == own).double().mean() for each in (scores, scores.T)]

@@ -61,6 +61,15 @@ class JointBatch:
         cut: dict[str, Any] = {f.name: getattr(self, f.name)[at] for f in fields(self) if f.name != "keys"}
         return replace(self, keys=tuple(self.keys[row] for row in which.tolist()), **cut)
 
+    def trimmed(self) -> JointBatch:
+        """The same without the columns that are padding in every row."""
+        words, regions = (max(1, int(mask.sum(dim=1).max())) for mask in (self.text_mask, self.region_mask))
+        per_word = ("ids", "text_mask", "segments", "labels", "seen")
+        per_region = ("boxes", "features", "region_mask", "hidden", "posteriors")
+        cut: dict[str, Any] = {name: getattr(self, name)[:, :words] for name in per_word}
+        cut |= {name: getattr(self, name)[:, :regions] for name in per_region}
+        return replace(self, **cut)
+
     def without_regions(self) -> JointBatch:
         """The texts alone: no region is left in the sequence, nor how many there were."""
         per_region = ("boxes", "features", "region_mask", "hidden", "posteriors")

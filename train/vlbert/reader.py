@@ -114,9 +114,11 @@ class Reader:
             texts: of each row its sentences.
             regions: of each row its image's, or None.
         """
-        made = []
-        for number, (parts, each) in enumerate(zip(texts, regions, strict=True)):
-            text = self.text([self.pieces(part)[0] for part in parts])
-            scene = None if each is None else self.scene(each, f"row {number}")
-            made.append(self.row(str(number), text, scene))
+        both = zip(texts, regions, strict=True)
+        made = [self.example(f"row {number}", *each) for number, each in enumerate(both)]
         return collate_joint(made, self.detector.feature_dim)
+
+    def example(self, key: str, parts: Sequence[str], regions: Regions | None) -> JointExample:
+        """A row of which nothing is to be predicted: sentences, and the regions of an image or none."""
+        text = self.text([self.pieces(part)[0] for part in parts])
+        return self.row(key, text, None if regions is None else self.scene(regions, key))

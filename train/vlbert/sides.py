@@ -86,6 +86,29 @@ def caption_and_image(example: JointExample, cls: int, sep: int) -> tuple[JointE
     )
 
 
+def both_sentences(
+    example: JointExample, cls: int, sep: int, without: str
+) -> tuple[JointExample, JointExample]:
+    """A row's first sentence with its image, and its second one alone.
+
+    Args:
+        without: `text` leaves the first side nothing but the image.
+    """
+    text = example.text
+    end = int(np.flatnonzero(text.ids == sep)[0]) + 1
+    first = Text(text.ids[:end], text.segments[:end], text.seen[:end])
+    rest = slice(end, None)
+    second = Text(
+        np.append(np.int64(cls), text.ids[rest]),
+        np.append(np.int64(0), text.segments[rest]),
+        np.append(np.int64(0), text.seen[rest]),
+    )
+    one = replace(example, text=first, labels=example.labels[:end])
+    if without == "text":
+        one = caption_and_image(one, cls, sep)[1]
+    return one, replace(example, text=second, labels=example.labels[end - 1 :], scene=None)
+
+
 def collate_sides(
     rows: Sequence[tuple[JointExample, JointExample]],
     groups: Sequence[int],
