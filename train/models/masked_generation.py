@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from train.models.joint import pick
+from train.models.speech import speak
 from train.models.vlbert_pretrained import Pretrained
 from train.padding import pad_ids
 from train.vlbert.batch import JointBatch
@@ -61,7 +62,36 @@ def next_words(
     return logits, logits.argmax(dim=1)
 
 
-@torch.no_grad()
+@dataclass(frozen=True, slots=True)
+class MaskedSpeech:
+    """Translations in the making, for `train.models.speech.speak`; fields as in `next_words`."""
+
+    model: Pretrained
+    images: JointBatch
+    sources: Sequence[NDArray[np.int64]]
+    special: Special
+    second: int
+    said: Sequence[Sequence[int]]
+
+    def __len__(self) -> int:
+        return len(self.said)
+
+    def chances(self) -> Tensor:
+        """Log probabilities [rows, words]; nothing is kept between steps: every state sees every other."""
+        logits, _ = next_words(self.model, self.images, self.sources, self.said, self.special, self.second)
+        return logits.log_softmax(dim=1)
+
+    def say(self, rows: Tensor, words: Tensor) -> MaskedSpeech:
+        """Rows continued by a word each."""
+        pairs = zip(rows.tolist(), words.tolist(), strict=True)
+        return replace(
+            self,
+            images=self.images.rows(rows),
+            sources=[self.sources[row] for row in rows.tolist()],
+            said=[[*self.said[row], word] for row, word in pairs],
+        )
+
+
 def translate_masked(
     model: Pretrained,
     images: JointBatch,
@@ -70,26 +100,14 @@ def translate_masked(
     *,
     steps: int = 49,
     second: int = 0,
+    beams: int = 1,
+    length_penalty: float = 1.0,
 ) -> list[list[int]]:
-    """Word pieces of greedy translations, without the stop; rows that have ended are computed no more.
+    """Word pieces of translations, without the stop.
 
     Args:
         images, sources, second: see `next_words`.
-        steps: words at the most.
+        steps, beams, length_penalty: see `train.models.speech.speak`.
     """
-    said: list[list[int]] = [[] for _ in sources]
-    live = list(range(len(sources)))
-    for _ in range(steps):
-        part = images if len(live) == len(sources) else images.rows(torch.tensor(live))
-        _, best = next_words(
-            model, part, [sources[i] for i in live], [said[i] for i in live], special, second
-        )
-        following = []
-        for row, word in zip(live, best.tolist(), strict=True):
-            if word != special.stop:
-                said[row].append(word)
-                following.append(row)
-        live = following
-        if not live:
-            break
-    return said
+    speech = MaskedSpeech(model, images, sources, special, second, [[] for _ in sources])
+    return speak(speech, stop=special.stop, steps=steps, beams=beams, length_penalty=length_penalty)

@@ -138,7 +138,7 @@ class VlBert(nn.Module):
             batch = batch.without_text()
         seen = self.see(batch) if seen is None else seen
         said = torch.where(batch.hidden[:, :, None], _only(self.hidden_region_word), _only(self.region_word))
-        shown = self._shown(batch, seen, blank)
+        shown = self.shown(batch, seen, blank)
         if blank:
             seen, said = torch.zeros_like(seen), torch.zeros_like(said)
         joint, x = self.compose(batch, shown, said, seen)
@@ -183,7 +183,7 @@ class VlBert(nn.Module):
             x = layer(x, joint.mask)
         return joint, found
 
-    def _shown(self, batch: JointBatch, seen: Tensor, blank: bool) -> Tensor:
+    def shown(self, batch: JointBatch, seen: Tensor, blank: bool = False) -> Tensor:
         """What each word sees [B, T, h]: the region that it names, or what stands for no image."""
         width = batch.ids.shape[1]
         nothing = _only(self.no_image).expand(len(batch), width, -1)
