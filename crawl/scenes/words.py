@@ -49,15 +49,24 @@ class Word(TypedDict):
 
 
 def make_words(rng: random.Random, scene: Scene) -> list[Word]:
-    """One item for each word that the scene allows; the translation is drawn before what it is said of."""
+    """One item for each word to which the scene gives one sense; the translation is drawn first.
+
+    As in photographs, it is what is to be seen that decides, not which of two things is meant: where one
+    thing calls for `Strich` and another for `Fleck`, nothing is asked.
+    """
     made: list[Word] = []
     for word, (kind, sentence, senses) in WORDS.items():
-        translation = rng.choice(sorted(senses))
-        fitting = [i for i, thing in enumerate(scene.things) if thing.has(kind) in senses[translation]]
+        drawn = rng.choice(sorted(senses))
+        called = {
+            sense for sense, fits in senses.items() for thing in scene.things if thing.has(kind) in fits
+        }
+        if called != {drawn}:
+            continue
+        fitting = [i for i, thing in enumerate(scene.things) if thing.has(kind) in senses[drawn]]
         for i in rng.sample(fitting, len(fitting)):
             if (name := _name(rng, scene, i, without=kind)) is not None:
                 text = sentence.format(name)
-                made.append({"word": word, "sentence": text, "translations": [translation], "lang": "de"})
+                made.append({"word": word, "sentence": text, "translations": [drawn], "lang": "de"})
                 break
     return made
 

@@ -8,7 +8,9 @@ from crawl.scenes.world import SHAPES
 from crawl.sources.scenes import Scenes, ScenesParams, make_row
 from tests.crawl.scene_toys import scene_of, scenes, stream
 
-MADE = [(scene, item) for i, scene in enumerate(scenes(800)) for item in make_words(stream(4, i, "w"), scene)]
+MADE = [
+    (scene, item) for i, scene in enumerate(scenes(1500)) for item in make_words(stream(4, i, "w"), scene)
+]
 
 
 def things(scene, item):
@@ -30,13 +32,15 @@ VALUES = {
 }
 
 
-def test_one_thing_is_meant_and_its_looks_give_the_translation():
-    assert len(MADE) > 1500
+def test_one_thing_is_meant_and_only_one_translation_fits_the_scene():
+    assert len(MADE) > 1000
     for scene, item in MADE:
         (thing,) = things(scene, item)
         kind, _, senses = WORDS[item["word"]]
         (translation,) = item["translations"]
         assert thing.has(kind) in senses[translation]
+        looks = {each.has(kind) for each in scene.things}
+        assert not any(looks & set(fits) for sense, fits in senses.items() if sense != translation)
         assert thing.has(kind) not in item["sentence"].split()
 
 
@@ -61,6 +65,8 @@ def test_no_word_of_a_sentence_gives_the_translation_away():
 def test_a_thing_that_nothing_tells_apart_is_not_asked_of():
     twins = scene_of("small red striped circle", "small red striped circle")
     assert make_words(stream(0, 0, "w"), twins) == []
+    both = scene_of("small red striped circle", "large green dotted crown")
+    assert "mark" not in {item["word"] for i in range(20) for item in make_words(stream(0, i, "w"), both)}
     alone = scene_of("small red striped circle", "large green solid crown")
     found = {item["word"]: item for i in range(20) for item in make_words(stream(0, i, "w"), alone)}
     assert set(found) >= {"edge", "mark", "bright"}
