@@ -75,7 +75,7 @@ def test_a_thing_that_nothing_tells_apart_is_not_asked_of():
 
 
 def test_they_are_drawn_where_they_are_asked_for_and_change_nothing_else():
-    plain, asked = make_row(7, 3, rounds=2), make_row(7, 3, rounds=2, words=True)
+    plain, asked = make_row(7, 8, rounds=6), make_row(7, 8, rounds=6, words=True)
     assert asked.image == plain.image
     assert asked.captions == plain.captions
     assert {name: value for name, value in asked.truth.items() if name != "words"} == plain.truth
