@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,18 +12,26 @@ from numpy.typing import NDArray
 from evaluate.metrics import shortlist
 
 if TYPE_CHECKING:
+    from evaluate.pools import Pool
     from evaluate.scoring import Result
     from pipeline.stage import Output
-    from store.records import Sample
 
 ANSWERS = 10
 """How many answers to each query are kept with the predictions."""
 
 
 def write_predictions(
-    out: Output, results: Sequence[Result], usable: Sequence[Sample], *, keep_scores: bool
+    out: Output,
+    results: Sequence[Result],
+    rows_of: Callable[[Pool], list[str]],
+    *,
+    keep_scores: bool,
 ) -> None:
-    """Write the first answers to every query, and each pool's coarse scores with the names of its rows."""
+    """Write the first answers to every query, and each pool's whole score matrices with names on both sides.
+
+    Args:
+        rows_of: names of what the captions of a pool are matched with.
+    """
     import pyarrow as pa
     from safetensors.numpy import save_file
 
@@ -42,11 +50,12 @@ def write_predictions(
     names: dict[str, dict[str, list[str]]] = {}
     with TableWriter(out.path(".predictions.parquet"), schema) as table:
         for result in results:
-            images = [usable[i].key for i in result.pool.images]
+            images = rows_of(result.pool)
             captions = [caption.id for caption in result.pool.captions]
-            if not result.reranked and result.pool.name not in matrices:
-                matrices[result.pool.name] = np.ascontiguousarray(result.scores, np.float32)
-                names[result.pool.name] = {"images": images, "captions": captions}
+            matrix = result.pool.name + (f"/{result.by}" if result.by else "")
+            if not result.reranked and matrix not in matrices:
+                matrices[matrix] = np.ascontiguousarray(result.scores, np.float32)
+                names[matrix] = {"images": images, "captions": captions}
             if result.direction == "i2t_group":
                 continue
             for row in _predictions(result, images, captions):

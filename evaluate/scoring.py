@@ -34,6 +34,8 @@ class Result:
         ranks: int64 [queries].
         reranked: length of the short list, or 0.
         similarity: whether the coarse similarity had its say beside the matching head.
+        task: what is retrieved.
+        by: what the scores are, where a model has several kinds: `embeddings`, `cosine`.
     """
 
     pool: Pool
@@ -42,14 +44,17 @@ class Result:
     ranks: NDArray[np.int64]
     reranked: int = 0
     similarity: bool = False
+    task: str = "retrieval"
+    by: str = ""
 
     @property
     def protocol(self) -> str:
         """`retrieval/t2i/aligned`, with `/rerank16` where the matching head had its say."""
-        name = f"retrieval/{self.direction}/{self.pool.choice}"
-        if not self.reranked:
-            return name
-        return f"{name}/rerank{self.reranked}" + ("+similarity" if self.similarity else "")
+        direction = (self.direction,) if self.task == "retrieval" else ()
+        name = "/".join((self.task, *direction, self.pool.choice, *((self.by,) if self.by else ())))
+        if self.reranked:
+            name += f"/rerank{self.reranked}"
+        return name + ("+similarity" if self.similarity else "")
 
 
 def score_pool(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from tests.train.tuning_toys import tuning_job
 from train.config import Recipe
 from train.job import Job
 from train.outputs import write_parameters
@@ -74,3 +75,15 @@ def stream_start(world: Path, folder: Path, recipe: str = "mmbert-b-tiny", **ove
     tokenizer = world / "tokenizer" / "tokenizer.json"
     write_parameters(Path(job.output), loaded, task.about(), state, tokenizer, ranks=1)
     return folder / "out"
+
+
+def stream_tuned(world: Path, start: Path, folder: Path, recipe: str, **overrides: Any) -> Path:
+    """Write a fine-tuned model whose head is random, as `FineTune` would; overrides by dotted key."""
+    job, loaded = tuning_job(world, start, world / "00000.parquet", recipe, **overrides)
+    task = open_task(job, loaded)
+    torch.manual_seed(1)
+    state = task.build_model().state_dict()
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = start / "model.tokenizer.json"
+    write_parameters(folder / "model", loaded, task.about(), state, tokenizer, ranks=1)
+    return folder

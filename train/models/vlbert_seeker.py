@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch.nn import functional
 
 from store.errors import DataError
 from store.records import Regions
 from train.models.matching import TOKENS, TOKENS_ON_DEVICE
 from train.models.vlbert_seeking import Sought
+from train.models.vlbert_start import StreamStart
 from train.models.vlbert_tuned import TunedStream
 from train.vlbert.batch import JointBatch
 from train.vlbert.collate import JointExample, collate_joint
@@ -49,6 +51,10 @@ class Side:
     def rows(self, which: NDArray[np.int64]) -> JointBatch:
         """Some rows, trimmed to the longest of them."""
         return self.batch.rows(torch.from_numpy(which)).trimmed()
+
+    def part(self, which: NDArray[np.int64]) -> Side:
+        """Some rows."""
+        return Side(self.batch.rows(torch.from_numpy(which)), self.lengths[which])
 
 
 class Seeker:
@@ -92,7 +98,7 @@ class Seeker:
         made = np.empty((len(side), self.network.trunk.sizes.hidden), np.float32)
         for part in self._parts(side.lengths):
             batch = side.rows(part)
-            made[part] = self.network.embed(batch, _seen(batch)).cpu().numpy()
+            made[part] = self.network.embed(batch, batch.features).cpu().numpy()
         return made
 
     @torch.inference_mode()
@@ -101,7 +107,7 @@ class Seeker:
         made = np.empty(len(pairs), np.float32)
         for part in self._parts(first.lengths[pairs[:, 0]] + second.lengths[pairs[:, 1]]):
             batch = together(first.rows(pairs[part, 0]), second.rows(pairs[part, 1]))
-            made[part] = self.network.scores(batch, _seen(batch)).cpu().numpy()
+            made[part] = self.network.scores(batch, batch.features).cpu().numpy()
         return made
 
     @torch.inference_mode()
@@ -128,5 +134,33 @@ class Seeker:
                 yield group[first : first + size]
 
 
-def _seen(batch: JointBatch) -> Tensor | None:
-    return batch.features if batch.region_mask.shape[1] else None
+@torch.inference_mode()
+def sentence_states(
+    start: StreamStart,
+    texts: Sequence[str],
+    regions: Sequence[Regions] | None,
+    *,
+    state: Literal["first", "mean"],
+    without: Literal["", "regions", "text"] = "",
+) -> NDArray[np.float32]:
+    """What a pre-trained stream makes of sentences by themselves, [n, h] of unit length.
+
+    Args:
+        regions: of each sentence's image.
+        state: of [CLS], as published; or the mean over words, less that over all sentences, which takes out
+            what is common to a language.
+        without: a modality that is taken out; without text only the images are told apart.
+    """
+    trunk, reader = start.trunk(), start.reader()
+    made = []
+    for at in range(0, len(texts), READ):
+        own = [None] * len(texts[at : at + READ]) if regions is None else regions[at : at + READ]
+        batch = reader.rows([(text,) for text in texts[at : at + READ]], own)
+        words = trunk.encode(batch, without or None).text
+        count = (words != 0).any(dim=-1).sum(dim=1, keepdim=True)
+        made.append(words[:, 0] if state == "first" else words.sum(dim=1) / count)
+    states = torch.cat(made)
+    if state == "mean":
+        states = states - states.mean(dim=0)
+    found: NDArray[np.float32] = functional.normalize(states, dim=-1).numpy()
+    return found
