@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from store.features import FeatureStore
     from store.records import Regions
     from train.models.tuned import Tuned
+    from train.models.vlbert_items import StreamScores
     from train.tasks.items import Item
 
 PREDICTIONS = ".predictions.parquet"
@@ -138,12 +139,14 @@ class ScoreItems(Stage[ItemParams]):
         if "blind" in inputs:
             yield _accuracy(f"{self.task}/no_image", self._judged(items, seen, self._open(inputs, "blind")))
 
-    def _judged(self, items: Sequence[Item], seen: Sequence[Regions], model: Tuned) -> list[Judged]:
+    def _judged(
+        self, items: Sequence[Item], seen: Sequence[Regions], model: Tuned | StreamScores
+    ) -> list[Judged]:
         scores = model.scores([item.text for item in items], seen)
         rows = zip(items, scores, seen, strict=True)
         return [self.judge(item, own, model.names, regions) for item, own, regions in rows]
 
-    def _open(self, inputs: Inputs, role: str) -> Tuned:
+    def _open(self, inputs: Inputs, role: str) -> Tuned | StreamScores:
         from train.models.tuned import load_tuned
 
         model = load_tuned(inputs[role].path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from crawl.tagged import said
 from store.shards import ShardWriter, read_metadata
 from tests.train.toys import COLOURS, regions, scene
 from train.config import Recipe
@@ -52,6 +53,26 @@ def truth(number: int) -> dict[str, Any]:
             {"text": f"a {absent} {thing}", "label": "contradiction"},
         ],
         "expressions": [{"text": f"the {colour} {thing}", "object": 0}],
+        "choices": [choice(number, pairs)],
+    }
+
+
+def choice(number: int, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Which colour the first thing has, and the second, for the place of the right one the number."""
+    names = [thing for _, thing in pairs]
+    sides = []
+    for thing in (0, 1):
+        others = [colour for colour in COLOURS if colour != pairs[thing][0]]
+        colours = [*others[: number % 4], pairs[thing][0], *others[number % 4 :]]
+        sides.append([said([[thing], "is", colour], names) for colour in colours])
+    return {
+        "id": f"toy-{number}",
+        "type": "colour",
+        "question": said(["what", "is", [0]], names),
+        "answers": sides[0],
+        "answer": number % 4,
+        "rationales": sides[1],
+        "rationale": number % 4,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from train.recipe import task_settings
 from train.tasks.heads import build_head
 from train.tasks.pairs import Layout, PairExample, collate, nothing
 from train.tasks.settings import Tuning
+
+if TYPE_CHECKING:
+    from train.models.vlbert_items import StreamScores
 
 
 class Tuned:
@@ -72,12 +76,17 @@ class Tuned:
         )
 
 
-def load_tuned(folder: Path, name: str = "model", *, device: str = "cpu") -> Tuned:
-    """Open an artifact of `FineTune`.
+def load_tuned(folder: Path, name: str = "model", *, device: str = "cpu") -> Tuned | StreamScores:
+    """Open an artifact of `FineTune` that scores answers, labels or regions.
 
     Raises:
         CorruptError: a file is missing, or they do not belong together.
     """
+    if open_start(folder, name).about["recipe"]["family"] == "vlbert":
+        from train.models.vlbert_items import StreamScores
+        from train.models.vlbert_tuned import open_tuned
+
+        return StreamScores(open_tuned(folder, name, device=device))
     try:
         return Tuned(folder, name, device)
     except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:

@@ -1,17 +1,20 @@
 """Heads on VL-BERT's stream after pre-training: matches, words, answers, regions, choices.
 
-Every head has `trunk`, `scores(batch)`, and maps a batch to losses with a `total`.
+Every head has `trunk`, `scores(batch)`, and maps a batch to losses with a `total`. `begins_as` names parts
+that begin as parts of pre-training's heads, as published.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from train.layers import LAYER_NORM_EPS, initialise
+from train.models.heads import choice_loss
 from train.models.joint import pick
 from train.models.vlbert import States, VlBert
 from train.models.vlbert_pretrained import MatchHead
@@ -71,11 +74,19 @@ class Answered(nn.Module):
     Args:
         form: `words`, `linear` or `mlp`: VL-BERT's mlm, 1fc and 2fc.
         wide: hidden width of `mlp`.
+        soft: whether each answer is right or wrong by itself; else one of them is.
     """
 
-    def __init__(self, trunk: VlBert, answers: int, form: AnswerForm, wide: int = 1024) -> None:
+    def __init__(
+        self, trunk: VlBert, answers: int, form: AnswerForm, wide: int = 1024, *, soft: bool = True
+    ) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.soft = trunk, soft
+        self.begins_as = (
+            {"head.0.dense": "word_head.transform", "head.0.norm": "word_head.norm"}
+            if form == "words"
+            else {}
+        )
         h, drop = trunk.sizes.hidden, trunk.sizes.dropout
         self.head = (
             nn.Sequential(Transform(h, norm=True), nn.Dropout(drop), nn.Linear(h, answers))
@@ -92,14 +103,14 @@ class Answered(nn.Module):
         return logits.float()
 
     def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
-        """Binary cross entropy as `total`, summed over answers, mean over rows."""
-        logits = self.scores(batch)
-        mean = functional.binary_cross_entropy_with_logits(logits, batch.target)
-        return {"total": mean * logits.shape[1]}
+        """The loss as `total`: see `train.models.heads.choice_loss`."""
+        return {"total": choice_loss(self.scores(batch), batch.target, soft=self.soft)}
 
 
 class Referred(nn.Module):
     """How well a text fits each region (RefCOCO+)."""
+
+    begins_as: ClassVar[Mapping[str, str]] = {"head.0.dense": "region_head.0"}
 
     def __init__(self, trunk: VlBert) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from train.models.start import open_start
 from train.models.vlbert import VlBert
 from train.models.vlbert_pretrained import Pretrained
 from train.models.vlbert_published import bert_file, import_stream
-from train.models.weights import Match, load_matching
+from train.models.weights import Match, also_named, load_matching
 from train.recipe import task_settings
 from train.vlbert.reader import Reader
 from train.vlbert.regions import BACKGROUND, Detector
@@ -99,6 +99,8 @@ class StreamStart:
     def fill(self, model: nn.Module) -> list[str]:
         """Give a model the parameters of the stream, as its `trunk`, and of every head that both have.
 
+        Where a model has `begins_as`, its parts of these names begin as the start's of the other names.
+
         Returns:
             names of the parameters that stay fresh.
 
@@ -114,14 +116,14 @@ class StreamStart:
         return fresh
 
     def lay_over(self, model: nn.Module) -> Match:
-        """Load the parameters that a model has by name and shape.
+        """Load the parameters that a model has by name and shape; see `fill`.
 
         Raises:
             CorruptError: the file cannot be read.
         """
         file = self.folder / f"{self.name}.safetensors"
         try:
-            return load_matching(model, load_file(file))
+            return load_matching(model, also_named(load_file(file), getattr(model, "begins_as", {})))
         except (OSError, SafetensorError) as error:
             raise CorruptError(f"{file}: {error}", "run its stage again") from error
 

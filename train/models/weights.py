@@ -72,3 +72,18 @@ def load_matching(model: nn.Module, tensors: Mapping[str, Tensor], notes: tuple[
         ),
         notes=notes,
     )
+
+
+def also_named(tensors: Mapping[str, Tensor], parts: Mapping[str, str]) -> dict[str, Tensor]:
+    """Tensors, and those of some parts under a second name as well, where nothing else has it.
+
+    Args:
+        parts: second name of a part -> its name.
+    """
+    more = {
+        second + name.removeprefix(part): tensor
+        for second, part in parts.items()
+        for name, tensor in tensors.items()
+        if name.startswith(f"{part}.")
+    }
+    return {**more, **tensors}

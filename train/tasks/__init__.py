@@ -6,7 +6,13 @@ from collections.abc import Mapping
 
 from train.config import Block
 from train.tasks.settings import AnswerSettings, EntailmentSettings, ReferringSettings
-from train.vlbert.settings import MultilingualSettings, SeekSettings
+from train.tasks.stream_settings import ChoosingSettings, StreamAnswerSettings, StreamReferringSettings
+from train.vlbert.settings import (
+    LexicalSettings,
+    MultilingualSettings,
+    SeekSettings,
+    TranslationSettings,
+)
 
 SETTINGS: Mapping[str, type[Block]] = {
     "pretraining": Block,
@@ -17,6 +23,11 @@ SETTINGS: Mapping[str, type[Block]] = {
     "multilingual": MultilingualSettings,
     "caption_retrieval": SeekSettings,
     "translation_retrieval": SeekSettings,
+    "lexical": LexicalSettings,
+    "translation": TranslationSettings,
+    "stream_answers": StreamAnswerSettings,
+    "stream_referring": StreamReferringSettings,
+    "choices": ChoosingSettings,
 }
 """Task (a module of this package) -> what the recipe's block `settings` may hold for it."""
 FAMILY: Mapping[str, str] = {
@@ -28,6 +39,11 @@ FAMILY: Mapping[str, str] = {
     "multilingual": "vlbert",
     "caption_retrieval": "vlbert",
     "translation_retrieval": "vlbert",
+    "lexical": "vlbert",
+    "translation": "vlbert",
+    "stream_answers": "vlbert",
+    "stream_referring": "vlbert",
+    "choices": "vlbert",
 }
 """Task -> the family of models that it trains."""
 PRETRAINING = ("pretraining", "multilingual")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
+from train.models.translator import WORDS_ALONE, Translator
 from train.models.vlbert import VlBert
+from train.models.vlbert_heads import Answered, Chosen, Referred, Translated
+from train.models.vlbert_pretrained import Pretrained
 from train.models.vlbert_seeking import Sought
-from train.vlbert.settings import SeekSettings, StreamTuning
+from train.tasks.stream_settings import ChoosingSettings, StreamAnswerSettings, StreamReferringSettings
+from train.vlbert.settings import LexicalSettings, SeekSettings, StreamTuning, TranslationSettings
 
 
 def build_stream_head(settings: StreamTuning, trunk: VlBert, classes: int) -> nn.Module:
@@ -17,4 +21,23 @@ def build_stream_head(settings: StreamTuning, trunk: VlBert, classes: int) -> nn
     """
     if isinstance(settings, SeekSettings):
         return Sought(trunk, settings)
+    if isinstance(settings, LexicalSettings):
+        return Translated(trunk, classes)
+    if isinstance(settings, TranslationSettings):
+        masked = settings.method == "masked"
+        return Pretrained(trunk, WORDS_ALONE, 0) if masked else Translator(trunk, shared=settings.shared)
+    if isinstance(settings, StreamAnswerSettings):
+        soft = settings.loss == "sigmoid"
+        return Answered(trunk, classes, settings.head, settings.wide, soft=soft)
+    if isinstance(settings, StreamReferringSettings):
+        return Referred(trunk)
+    if isinstance(settings, ChoosingSettings):
+        return Chosen(
+            trunk,
+            settings.head,
+            classes=classes,
+            class_weight=settings.class_weight,
+            positive=settings.positive,
+            wide=settings.wide,
+        )
     raise TypeError(f"no head for {type(settings).__name__}")

@@ -12,7 +12,16 @@ from train.batch import IGNORE
 from train.config import Recipe
 from train.vlbert.batch import JointBatch
 from train.vlbert.collate import JointExample, collate_joint
-from train.vlbert.regions import Detector, Flags, Scene, arrange, certainty, class_targets
+from train.vlbert.regions import (
+    Detector,
+    Flags,
+    Floats,
+    Scene,
+    arrange,
+    certainty,
+    class_targets,
+    reading_order,
+)
 from train.vlbert.texts import Ids, Text, kept_places, kept_together, sentences, split
 from train.vocabulary import Vocabulary
 
@@ -66,24 +75,24 @@ class Reader:
         Raises:
             DataError: features of another dimension than the model's, or that are not finite.
         """
-        background, classes = self.detector.background, len(self.detector.classes)
         if regions.features.shape[1] != self.detector.feature_dim or not np.isfinite(regions.features).all():
             raise DataError(
                 f"regions of '{key}' are no {self.detector.feature_dim} finite numbers each",
                 "extract regions with the detector that the model was trained on",
             )
-        certain = certainty(
-            regions, background=background, include_background=self._switches.sort_include_background
-        )
         return arrange(
             regions,
-            certain,
+            self._certainty(regions),
             hidden=hidden,
             labelled=labelled,
-            targets=None if labelled is None else class_targets(regions, classes, background=background),
+            targets=None if labelled is None else self._targets(regions),
             scale=self._scale,
             mirrored=mirrored,
         )
+
+    def order(self, regions: Regions) -> Ids:
+        """The stored numbers of an image's regions in the order in which they are read, int64 [n]."""
+        return reading_order(self._certainty(regions))
 
     def room(self, words: int, regions: int) -> tuple[int, int]:
         """How many words of a text, and regions with the whole image, are read."""
@@ -122,3 +131,10 @@ class Reader:
         """A row of which nothing is to be predicted: sentences, and the regions of an image or none."""
         text = self.text([self.pieces(part)[0] for part in parts])
         return self.row(key, text, None if regions is None else self.scene(regions, key))
+
+    def _certainty(self, regions: Regions) -> Floats:
+        switch = self._switches.sort_include_background
+        return certainty(regions, background=self.detector.background, include_background=switch)
+
+    def _targets(self, regions: Regions) -> Floats:
+        return class_targets(regions, len(self.detector.classes), background=self.detector.background)

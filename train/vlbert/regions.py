@@ -78,6 +78,11 @@ def certainty(regions: Regions, *, background: bool, include_background: bool = 
     return regions.posteriors[:, skipped:].max(axis=1).astype(np.float32)
 
 
+def reading_order(certain: Floats) -> NDArray[np.int64]:
+    """Numbers of regions by falling certainty; equal ones stay as they were."""
+    return np.argsort(-certain, kind="stable")
+
+
 def class_targets(regions: Regions, classes: int, *, background: bool) -> Floats:
     """What is to be predicted of each region, float32 [n, classes].
 
@@ -110,7 +115,7 @@ def arrange(
         mirrored: turn boxes (nothing else) from left to right.
     """
     n = len(regions)
-    order = np.argsort(-certain, kind="stable")
+    order = reading_order(certain)
     none = np.zeros(n, np.bool_)
     hidden, labelled = (none if flags is None else flags for flags in (hidden, labelled))
     features = regions.features.astype(np.float32)

@@ -1,0 +1,44 @@
+"""What the block `settings` of a recipe says where the family `vlbert` is asked about images."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from train.vlbert.settings import StreamTuning
+
+
+class StreamAnswerSettings(StreamTuning):
+    """Visual question answering."""
+
+    head: Literal["words", "linear", "mlp"] = "words"
+    """On the state of [MASK]: `words`, as published, begins as the head of masked words; `linear`, `mlp`."""
+    wide: PositiveInt = 1024
+    """Hidden width of `mlp`."""
+    loss: Literal["sigmoid", "softmax"] = "sigmoid"
+    """`sigmoid`: each answer is right or wrong by itself, as published; `softmax`: one of them is right."""
+    minimum: PositiveInt = 1
+    """An answer counts as one when it occurs so often in training."""
+
+
+class StreamReferringSettings(StreamTuning):
+    """Referring expressions."""
+
+    without: Literal["", "text"] = ""
+    """`text`: which region people tend to mean."""
+
+
+class ChoosingSettings(StreamTuning):
+    """Questions with choices (VCR). Answers and rationales are two models, as published."""
+
+    asks: Literal["answer", "rationale"] = "answer"
+    """Which answer is right (Q -> A), or which rationale given the right answer (QA -> R)."""
+    head: Literal["linear", "mlp"] = "linear"
+    """On the pooled state."""
+    wide: PositiveInt = 1024
+    """Hidden width of `mlp`."""
+    class_weight: NonNegativeFloat = 1.0
+    """Weight of telling every region's class from its state; 0 builds no head for it."""
+    positive: PositiveFloat = 1.0
+    """Weight of the right choice in the loss."""
