@@ -14,7 +14,6 @@ from store.records import Regions
 from train.config import Recipe
 from train.job import Job
 from train.models.heads import PairBatch
-from train.recipe import task_settings
 from train.tasks.items import Item
 from train.tasks.pairs import PairTask, open_pairs, stacked
 from train.tasks.settings import AnswerSettings
@@ -23,9 +22,8 @@ from train.tasks.settings import AnswerSettings
 def prepare(job: Job, recipe: Recipe) -> PairTask:
     """Open a job's inputs; answers are ordered by how often they occur."""
     opened = open_pairs(job, recipe)
-    settings = task_settings(recipe)
-    assert isinstance(settings, AnswerSettings)
-    names = answer_names(opened.training, settings.minimum)
+    assert isinstance(opened.settings, AnswerSettings)
+    names = answer_names(opened.training, opened.settings.minimum)
     number = {name: i for i, name in enumerate(names)}
 
     def target(item: Item, seen: Regions) -> NDArray[np.float32]:
@@ -35,17 +33,7 @@ def prepare(job: Job, recipe: Recipe) -> PairTask:
                 scores[number[answer]] = score
         return scores
 
-    pairs, held_out = opened.pairs(target)
-    return PairTask(
-        recipe=recipe,
-        start=opened.start,
-        pairs=pairs,
-        held_out=held_out,
-        padded=stacked,
-        settings=settings,
-        right=right,
-        names=names,
-    )
+    return opened.task(target, padded=stacked, right=right, names=names)
 
 
 def answer_names(items: Iterable[Item], minimum: int) -> tuple[str, ...]:

@@ -12,28 +12,13 @@ from store.records import Regions
 from train.config import Recipe
 from train.job import Job
 from train.models.heads import PairBatch
-from train.recipe import task_settings
 from train.tasks.items import LABELS, Item
 from train.tasks.pairs import PairTask, open_pairs
-from train.tasks.settings import EntailmentSettings
 
 
 def prepare(job: Job, recipe: Recipe) -> PairTask:
     """Open a job's inputs."""
-    opened = open_pairs(job, recipe)
-    settings = task_settings(recipe)
-    assert isinstance(settings, EntailmentSettings)
-    pairs, held_out = opened.pairs(label_of)
-    return PairTask(
-        recipe=recipe,
-        start=opened.start,
-        pairs=pairs,
-        held_out=held_out,
-        padded=classes,
-        settings=settings,
-        right=right,
-        names=LABELS,
-    )
+    return open_pairs(job, recipe).task(label_of, padded=classes, right=right, names=LABELS)
 
 
 def label_of(item: Item, seen: Regions) -> int:

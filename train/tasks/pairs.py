@@ -209,16 +209,33 @@ class PairTask:
 class Opened:
     """What every task opens before it knows its targets."""
 
+    recipe: Recipe
+    settings: Tuning
     start: Start
     layout: Layout
     store: RegionStores
     training: list[Item]
     held_out: list[Item]
 
-    def pairs(self, target: Callable[[Item, Regions], Any]) -> tuple[Pairs, Pairs]:
-        """Training and held-out pairs."""
-        made = (Pairs(items, self.store, self.layout, target) for items in (self.training, self.held_out))
-        return next(made), next(made)
+    def task(
+        self,
+        target: Callable[[Item, Regions], Any],
+        *,
+        padded: Padded,
+        right: Scoring,
+        names: tuple[str, ...] = (),
+    ) -> PairTask:
+        """The task whose items have such targets; the other arguments are those of `PairTask`."""
+        return PairTask(
+            recipe=self.recipe,
+            start=self.start,
+            pairs=Pairs(self.training, self.store, self.layout, target),
+            held_out=Pairs(self.held_out, self.store, self.layout, target),
+            padded=padded,
+            settings=self.settings,
+            right=right,
+            names=names,
+        )
 
 
 def open_pairs(job: Job, recipe: Recipe) -> Opened:
@@ -230,7 +247,8 @@ def open_pairs(job: Job, recipe: Recipe) -> Opened:
     """
     start = open_start(Path(job.extra["start"]))
     settings = task_settings(recipe)
-    layout = Layout(start, recipe, blind=isinstance(settings, Tuning) and settings.blind)
+    assert isinstance(settings, Tuning)
+    layout = Layout(start, recipe, blind=settings.blind)
     store = RegionStores([Path(path) for path in job.regions])
     for name in ("classes", "attributes"):
         if tuple(store.meta.get(name) or ()) != tuple(start.about[name]):
@@ -246,7 +264,8 @@ def open_pairs(job: Job, recipe: Recipe) -> Opened:
             f"none of {len(items)} items for '{recipe.task}' has an image with regions",
             "the truth of the shards' samples must hold them, and the regions must belong to these shards",
         )
-    return Opened(start, layout, store, training, [i for i, kept in zip(items, out, strict=True) if kept])
+    held_out = [item for item, kept in zip(items, out, strict=True) if kept]
+    return Opened(recipe, settings, start, layout, store, training, held_out)
 
 
 def _held_out(image: str, share: float) -> bool:

@@ -13,32 +13,18 @@ from store.records import Regions
 from train.config import Recipe
 from train.job import Job
 from train.models.heads import UNSEEN, PairBatch
-from train.recipe import task_settings
 from train.tasks.items import Item
 from train.tasks.pairs import PairTask, open_pairs
-from train.tasks.settings import ReferringSettings
 
 
 def prepare(job: Job, recipe: Recipe) -> PairTask:
     """Open a job's inputs."""
-    opened = open_pairs(job, recipe)
-    settings = task_settings(recipe)
-    assert isinstance(settings, ReferringSettings)
     limit = recipe.lengths.regions
 
     def target(item: Item, seen: Regions) -> NDArray[np.float32]:
         return overlap_with(seen.boxes[:limit], item.target)
 
-    pairs, held_out = opened.pairs(target)
-    return PairTask(
-        recipe=recipe,
-        start=opened.start,
-        pairs=pairs,
-        held_out=held_out,
-        padded=padded,
-        settings=settings,
-        right=right,
-    )
+    return open_pairs(job, recipe).task(target, padded=padded, right=right)
 
 
 def overlap_with(boxes: NDArray[np.float32], box: Sequence[float]) -> NDArray[np.float32]:
