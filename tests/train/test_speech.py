@@ -80,7 +80,7 @@ def test_the_penalty_prefers_longer_sentences() -> None:
 @pytest.fixture(scope="module", params=[True, False], ids=["shared", "own"])
 def translator(request: pytest.FixtureRequest) -> Translator:
     torch.manual_seed(3)
-    model = Translator(VlBert(SIZES, Compatibility(), words=30, feature_dim=6), shared=request.param, sep=3)
+    model = Translator(VlBert(SIZES, Compatibility(), words=30, feature_dim=6), shared=request.param)
     for name, parameter in model.named_parameters():
         if name.endswith("weight"):
             parameter.data.normal_(std=0.7)
@@ -113,41 +113,44 @@ def batch() -> JointBatch:
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_a_memory_changes_no_word(translator: Translator, beams: int) -> None:
-    found = translator.translate(batch(), steps=9, beams=beams)
-    assert found == translator.translate(batch(), steps=9, beams=beams, cache=False)
+    found = translator.translate(batch(), 3, steps=9, beams=beams)
+    assert found == translator.translate(batch(), 3, steps=9, beams=beams, cache=False)
     assert len({tuple(words) for words in found}) > 1
-    alone = translator.translate(batch().rows(torch.tensor([0])), steps=9, beams=beams)
+    alone = translator.translate(batch().rows(torch.tensor([0])), 3, steps=9, beams=beams)
     assert alone == found[:1]
 
 
 def test_one_forward_trains_what_each_step_says(translator: Translator) -> None:
     """The logits of a whole translation are those of its words said one by one, and padding changes none."""
-    target = torch.tensor([[9, 8, 7, 3], [5, 3, IGNORE, IGNORE], [6, 11, 3, IGNORE]])
-    given = as_target(batch(), target)
-    whole = translator.logits(given)
-    for row, words in enumerate(target.tolist()):
-        one = batch().rows(torch.tensor([row]))
-        memory = translator.remember(one)
-        for place, word in enumerate([3, *words][: len([w for w in words if w != IGNORE])]):
+    target = torch.tensor([[3, 9, 8, 7, 3], [3, 5, 3, IGNORE, IGNORE], [3, 6, 11, 3, IGNORE]])
+    given, there = as_target(batch(), target), target[:, 1:] != IGNORE
+    found = []
+    for row, words in enumerate(target):
+        memory = translator.remember(batch().rows(torch.tensor([row])))
+        for word in words[: int(there[row].sum())].tolist():
             states, memory = translator.follow(torch.tensor([[word]]), memory)
-            torch.testing.assert_close(
-                whole[row, place], translator.word_logits(states[:, 0])[0], atol=2e-5, rtol=1e-4
-            )
-    wanted = target != IGNORE
-    expected = torch.nn.functional.cross_entropy(whole[wanted], target[wanted])
+            found.append(translator.word_logits(states[0]))
+    whole = translator.logits(given, there)
+    torch.testing.assert_close(whole, torch.cat(found), atol=3e-5, rtol=1e-4)
+    expected = torch.nn.functional.cross_entropy(whole, target[:, 1:][there])
     torch.testing.assert_close(translator(given)["total"], expected)
 
 
 def test_a_word_sees_none_after_it_and_the_picture(translator: Translator) -> None:
-    target = torch.tensor([[9, 8, 7, 3], [5, 4, 6, 3], [6, 11, 12, 3]])
-    whole = translator.logits(as_target(batch(), target))
-    target[:, 2] = 20
-    changed = translator.logits(as_target(batch(), target))
+    target = torch.tensor([[3, 9, 8, 7, 3], [3, 5, 4, 6, 3], [3, 6, 11, 12, 3]])
+    there = torch.ones(3, 4, dtype=torch.bool)
+
+    def logits(given: TargetBatch) -> Tensor:
+        return translator.logits(given, there).view(3, 4, -1)
+
+    whole = logits(as_target(batch(), target))
+    target[:, 3] = 20
+    changed = logits(as_target(batch(), target))
     torch.testing.assert_close(whole[:, :3], changed[:, :3])
     assert (whole[:, 3] - changed[:, 3]).abs().max() > 1e-3
     other = as_target(batch(), target)
     other.features[:, 1] += 1.0
-    differs = (translator.logits(other) - changed).abs().amax(dim=(1, 2))
+    differs = (logits(other) - changed).abs().amax(dim=(1, 2))
     assert (differs > 1e-3).tolist() == [True, True, False]
 
 
@@ -159,7 +162,7 @@ def as_target(given: JointBatch, target: Tensor) -> TargetBatch:
 def test_masked_generation_by_beams_is_no_less_likely() -> None:
     """Method 1 through the same search: its greedy words are those of one beam, and a batch changes none."""
     torch.manual_seed(3)
-    model = Translator(VlBert(SIZES, Compatibility(), words=30, feature_dim=6), shared=True, sep=3).eval()
+    model = Translator(VlBert(SIZES, Compatibility(), words=30, feature_dim=6), shared=True).eval()
     model.trunk.words.weight.data.normal_()
     special = Special(cls=2, sep=3, mask=4, stop=6)
     given, sources = batch(), [np.array([2, 9, 3]), np.array([2, 8, 7, 3]), np.array([2, 12, 3])]

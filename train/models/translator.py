@@ -63,13 +63,13 @@ class Translator(Pretrained):
 
     Args:
         shared: the decoder's layers are the encoder's; else the decoder has as many of its own.
-        sep: id that stands behind source and translation, and from which a translation is begun.
     """
 
-    def __init__(self, trunk: VlBert, *, shared: bool, sep: int) -> None:
+    def __init__(self, trunk: VlBert, *, shared: bool) -> None:
         super().__init__(trunk, WORDS_ALONE, 0)
-        self.sep = sep
-        self.decoder: Stack | None = None if shared else deepcopy(trunk.stack)
+        self.decoder = None if shared else deepcopy(trunk.stack)
+        if self.decoder is not None:  # nothing looks at what the encoder's last layer makes
+            trunk.stack.layers[-1].requires_grad_(False)
 
     def start_decoder(self) -> None:
         """Let a decoder with layers of its own begin as the encoder."""
@@ -112,22 +112,22 @@ class Translator(Pretrained):
         """Cross entropy of every word of the translations and of the stop behind them, as `total`.
 
         Args:
-            batch: its texts are sources; its `target`, int64 [B, n], translations with the stop, padded with
-                `IGNORE`.
+            batch: its texts are sources; its `target`, int64 [B, n], translations, each between two [SEP],
+                padded with `IGNORE`.
         """
-        wanted = batch.target != IGNORE
-        logits = self.logits(batch)[wanted]
-        return {"total": functional.cross_entropy(logits, batch.target[wanted])}
+        wanted = batch.target[:, 1:]
+        there = wanted != IGNORE
+        return {"total": functional.cross_entropy(self.logits(batch, there), wanted[there])}
 
-    def logits(self, batch: TargetBatch) -> Tensor:
-        """Logits [B, n, words] of each word of the translations, given those before it."""
-        said = functional.pad(batch.target.clamp(min=0), (1, -1), value=self.sep)
-        states, _ = self.follow(said, self.remember(batch))
-        return self.word_logits(states)
+    def logits(self, batch: TargetBatch, there: Tensor) -> Tensor:
+        """Logits [n, words] of the words of the translations that are `there`, each given those before it."""
+        states, _ = self.follow(batch.target[:, :-1].clamp(min=0), self.remember(batch))
+        return self.word_logits(states[there])
 
     def translate(
         self,
         batch: JointBatch,
+        sep: int,
         *,
         steps: int,
         beams: int = 1,
@@ -137,12 +137,13 @@ class Translator(Pretrained):
         """Word pieces of translations, without the stop.
 
         Args:
+            sep: id of [SEP], with which a translation begins and ends.
             steps, beams, length_penalty: see `train.models.speech.speak`.
             cache: keep keys and values of what was read and said; else all is computed anew for each word.
         """
-        said = torch.full((len(batch), 1), self.sep, device=batch.ids.device)
+        said = torch.full((len(batch), 1), sep, device=batch.ids.device)
         speech = Remembered.begin(self, self.remember(batch), said) if cache else Anew(self, batch, said)
-        return speak(speech, stop=self.sep, steps=steps, beams=beams, length_penalty=length_penalty)
+        return speak(speech, stop=sep, steps=steps, beams=beams, length_penalty=length_penalty)
 
     def _says(self) -> Iterator[Layer]:
         return _layers(self.trunk.stack if self.decoder is None else self.decoder)

@@ -1,4 +1,4 @@
-"""Questions, statements and expressions about images, as their samples' truth has them."""
+"""Questions, statements, expressions and words about images, as their samples' truth has them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from store.shards import read_metadata
 
 LABELS = ("contradiction", "neutral", "entailment")
 """Classes of entailment in MVPTR's order."""
+BAR = " | "
+"""Between a word and its sentence, as in the files of MLT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,26 @@ def expressions(sample: Sample) -> Iterator[Item]:
         yield Item(f"{sample.key}/expression{i}", sample.key, each["text"], box, id=each.get("id"))
 
 
+def words(sample: Sample) -> Iterator[Item]:
+    """Ambiguous words with the translations that are right, each in a caption or in a sentence of its own."""
+    captions = {caption.id: caption.text for caption in sample.captions}
+    for i, each in enumerate(sample.truth.get("words", ())):
+        sentence = each["sentence"] if "sentence" in each else captions[each["caption"]]
+        text = f"{each['word']}{BAR}{sentence}"
+        yield Item(f"{sample.key}/word{i}", sample.key, text, tuple(each["translations"]), id=each.get("id"))
+
+
+def word_and_sentence(text: str) -> tuple[str, str]:
+    """The two parts of an item's text that `words` makes."""
+    word, _, sentence = text.partition(BAR)
+    return word, sentence
+
+
 READERS: Mapping[str, Callable[[Sample], Iterator[Item]]] = {
     "answers": questions,
     "entailment": entailments,
     "referring": expressions,
+    "lexical": words,
 }
 """Task -> what it reads of a sample."""
 

@@ -65,3 +65,27 @@ class SeekSettings(StreamTuning):
         if not self.contrastive and not self.matching:
             raise ValueError("nothing to learn: give contrastive or matching a weight")
         return self
+
+
+class LexicalSettings(StreamTuning):
+    """Lexical translation: what an ambiguous word of a sentence about a picture is in another language."""
+
+    without: Literal["", "regions"] = ""
+    """`regions`: what can be had without the picture."""
+    vocabulary: str = ""
+    """A file with a translation a line. By default those of the training words: a list made of the test words
+    too, as MM-BERT's is, tells what the answers are."""
+
+
+class TranslationSettings(StreamTuning):
+    """Translation of captions."""
+
+    without: Literal["", "regions"] = ""
+    """`regions`: captions alone; parallel text needs no pictures."""
+    source: str = "en"
+    target: str = "de"
+    method: Literal["encoder_decoder", "masked"] = "encoder_decoder"
+    """`masked`: one [MASK] after another behind what was said, of which a step trains one (MM-BERT's method
+    1); `encoder_decoder`: every word of a translation is trained at once (its method 2)."""
+    shared: bool = True
+    """The decoder's layers are the encoder's; else as many of its own, which begin as these."""
