@@ -13,6 +13,8 @@ from train.vocabulary import Vocabulary
 
 Ids = NDArray[np.int64]
 
+LOWER_AND_STRIP = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -44,7 +46,7 @@ def split(vocabulary: Vocabulary, text: str) -> tuple[Ids, Ids]:
 
 def lower_and_strip(vocabulary: Vocabulary) -> None:
     """Make a vocabulary lower-case what it reads and lose its accents, as MM-BERT's code does by mistake."""
-    vocabulary.tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
+    vocabulary.tokenizer.normalizer = LOWER_AND_STRIP
 
 
 def sentences(
