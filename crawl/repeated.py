@@ -14,7 +14,7 @@ from crawl.fetch.urls import normalise
 
 # A host, a port that is nobody's default, a path (with spaces and letters beyond ASCII escaped), a query.
 _PLAIN = re.compile(
-    rb"https?://[a-z0-9.-]+(?::(?!80/|443/)[1-9][0-9]{0,3})?"
+    rb"https?://[a-z0-9.-]+(?::(?!80/|443/)[1-9][0-9]{0,4})?"
     rb"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*(?:%(?:2[05]|[89A-F][0-9A-F])[A-Za-z0-9._~!$&'()*+,;=:@/-]*)*"
     rb"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]+)?\Z"
 )

@@ -9,10 +9,10 @@ import platform
 import shutil
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.artifacts import Artifact, ShardRecord
 from pipeline.commit import PROGRESS, SCRATCH, WORKING, commit_shard, discard
@@ -25,6 +25,7 @@ from store.atomic import full_disk_is_user_error, sha256_file
 from store.errors import UserError
 from store.faults import point
 
+T = TypeVar("T")
 _serial = itertools.count()
 
 
@@ -105,6 +106,16 @@ class Failure:
     attempts: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A shard's files before their commit, when their making began, and the seconds that it took."""
+
+    out: Output
+    stats: Stats
+    began: float
+    seconds: float
+
+
 @dataclass(slots=True)
 class Worker:
     """Makes shards of one artifact; the stage is set up at the first."""
@@ -116,16 +127,26 @@ class Worker:
 
     def make(self, job: Job) -> ShardRecord | Failure:
         """Make and commit one shard. An error of the stage comes back as a Failure."""
+        return self.begin(job)()
+
+    def begin(self, job: Job) -> Callable[[], ShardRecord | Failure]:
+        """Make one shard and return what commits it, which may be called beside the making of the next."""
+        made = self._or_failure(job, self._process)
+        if isinstance(made, Failure):
+            return lambda: made
+        return lambda: self._or_failure(job, lambda job: self._commit(job, made))
+
+    def _or_failure(self, job: Job, do: Callable[[Job], T]) -> T | Failure:
         try:
             with full_disk_is_user_error(Path(self.task.partial)):
-                return self._make(job)
+                return do(job)
         except UserError as error:
             return Failure(shard=job.shard.name, what=error.what, hint=error.hint)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a stage may raise anything; others go on
             what = f"{type(error).__name__}: {error}"
             return Failure(shard=job.shard.name, what=what, trace=traceback.format_exc())
 
-    def _make(self, job: Job) -> ShardRecord:
+    def _process(self, job: Job) -> _Made:
         partial = Path(self.task.partial)
         stage, inputs = self._ready()
         began = time.time()
@@ -139,14 +160,18 @@ class Worker:
             stats = stage.reduce(list(job.fold), partial, inputs, out) or Stats()
         point("shard.write.after")
         assert isinstance(stats, Stats), f"{self.task.entry}.process returned {stats!r}, not Stats"
+        return _Made(out, stats, began, round(time.time() - began, 3))
+
+    def _commit(self, job: Job, made: _Made) -> ShardRecord:
+        partial = Path(self.task.partial)
         self._require_lock()
-        made = {
-            "started": began,
-            "seconds": round(time.time() - began, 3),
+        how = {
+            "started": made.began,
+            "seconds": made.seconds,
             "host": platform.node(),
             "versions": self._versions,
         }
-        record = commit_shard(partial, out, job.key, job.because, stats, made)
+        record = commit_shard(partial, made.out, job.key, job.because, made.stats, how)
         shutil.rmtree(_scratch(partial, job), ignore_errors=True)
         (partial / PROGRESS / f"{job.shard.name}.json").unlink(missing_ok=True)
         return record

@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from store.faults import STEPS, point
 
 _TEMPORARY = ".tmp-"
 _serial = itertools.count()
+_CONTAINERS = (dict, list, tuple)
 
 
 def write_bytes(path: Path, data: bytes, *, label: str) -> None:
@@ -215,13 +216,16 @@ def canonical_json(obj: Any) -> bytes:
 
 def _require_text_keys(obj: Any) -> None:
     """Refuse keys that `json` would silently turn into text, so that {1: x} and {"1": x} cannot meet."""
+    values: Iterable[Any] = ()
     if isinstance(obj, dict):
-        for key, value in obj.items():
+        for key in obj:
             if not isinstance(key, str):
                 raise TypeError(f"JSON object with the key {key!r}, which is not text")
-            _require_text_keys(value)
-    elif isinstance(obj, list | tuple):
-        for value in obj:
+        values = obj.values()
+    elif isinstance(obj, _CONTAINERS):
+        values = obj
+    for value in values:
+        if isinstance(value, _CONTAINERS):
             _require_text_keys(value)
 
 

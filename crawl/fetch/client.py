@@ -88,7 +88,6 @@ class Client:
             limit=0,  # the pace counts
             resolver=self._guard,
             socket_factory=self._guard.socket,
-            ssl=ssl.create_default_context(),
             ttl_dns_cache=300,
             keepalive_timeout=15,
         )

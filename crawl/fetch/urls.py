@@ -27,7 +27,7 @@ def normalise(text: str) -> URL:
         host = url.host
     except (ValueError, TypeError) as error:
         raise FetchError("bad_url", f"{text[:200]}: {error}") from error
-    if not host or any(c.isspace() for c in host) or url.scheme not in SCHEMES:
+    if not host or host.split() != [host] or url.scheme not in SCHEMES:
         raise FetchError("bad_url", f"{text[:200]}: no http address")
     if url.user is not None:
         url = url.with_user(None)  # a stranger's password in a list of pictures is a mistake, or a trap

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from pipeline.artifacts import ShardRecord
 from pipeline.work import Failure, Job, Task, Worker
 
 
 class InlineExecutor:
-    """No processes, no parallelism, ordinary tracebacks and breakpoints."""
+    """No processes, ordinary tracebacks and breakpoints; a shard is committed while the next one is made."""
 
     concurrent = False
 
@@ -22,10 +23,17 @@ class InlineExecutor:
     ) -> Iterator[ShardRecord | Failure]:
         """See `Executor.run`; `workers` and resources have no meaning here."""
         worker = Worker(task)
-        for job in jobs:
-            if stop.is_set():
-                return
-            yield worker.make(job)
+        before: Future[ShardRecord | Failure] | None = None
+        with ThreadPoolExecutor(1, thread_name_prefix="commit") as beside:
+            for job in jobs:
+                if stop.is_set():
+                    break
+                commit = worker.begin(job)
+                if before is not None:
+                    yield before.result()
+                before = beside.submit(commit)
+            if before is not None:
+                yield before.result()
 
     def close(self) -> None:
         """Nothing to let go of."""
