@@ -10,8 +10,6 @@ Example::
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import tempfile
 from collections.abc import Sequence
@@ -24,10 +22,11 @@ from numpy.typing import NDArray
 
 from evaluate.heldout import Labels
 from evaluate.predict_chain import Again, behind
+from evaluate.seeing import Seeing, new_sample
 from pipeline.artifacts import Artifact
 from store.atomic import staged
 from store.errors import ConfigError, DataError
-from store.records import Caption, Regions, Sample
+from store.records import Regions, Sample
 
 if TYPE_CHECKING:
     from store.concepts import StoredPhrase
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 MODEL = "model"
 TASKS = ("pretraining", "retrieval")
-KEY = "predict/0"
 HIDDEN = "XXXXXX"
 """What the parser reads for [MASK]: as long, and neither a known noun, verb nor adjective."""
 
@@ -122,14 +120,7 @@ class Predictor:
         self.name = model.manifest.node
         _require_pairs(model)
         self.model = load_model(model.path)
-        seen = regions or behind(model, "regions")
-        if seen is None or "detector" not in seen.manifest.inputs:
-            why = "names no regions" if seen is None else f"learned from {seen.manifest.node}, made elsewhere"
-            raise ConfigError(
-                f"{self.name} {why}: no detector is known for a new picture",
-                "--regions STAGE: regions that a detector of ours made with the same features",
-            )
-        self._detect = Again(seen)
+        self._seeing = Seeing(model, regions)
         parsed = phrases or behind(model, "phrases")
         self._parse = Again(parsed) if parsed is not None else None
 
@@ -161,9 +152,9 @@ class Predictor:
                 f"{self.name} was trained without phrases, so nothing says how to parse the text",
                 "--phrases STAGE: phrases whose parser to use, such as phrases/train",
             )
-        sample = _sample(picture, text, lang)
+        sample = new_sample(picture, text, lang)
+        regions, labels = self._seeing.regions(sample)
         with tempfile.TemporaryDirectory(prefix="babelscene-") as folder:
-            regions, labels = self._regions(sample, Path(folder, "regions"))
             phrases = self._phrases(sample, Path(folder, "phrases"))
         reading = read_pair(self.model, text, [p.words for p in phrases], regions, top=top)
         aligned = self._aligned(phrases, regions) if align else ()
@@ -175,17 +166,6 @@ class Predictor:
             aligned=aligned,
             reading=reading,
         )
-
-    def _regions(self, sample: Sample, folder: Path) -> tuple[Regions, Labels]:
-        from evaluate.heldout import labels_of
-        from store.features import open_store
-
-        made = self._detect(sample, folder)
-        if made.failures:
-            (failure, detail), *_ = made.failures
-            raise DataError(f"no regions of the picture: {detail} ({failure})")
-        store = open_store(made.file)
-        return store[sample.key], labels_of(store)
 
     def _phrases(self, sample: Sample, folder: Path) -> tuple[StoredPhrase, ...]:
         """Those of the text that were parsed from it and hold no [MASK]."""
@@ -252,32 +232,3 @@ def _require_pairs(model: Artifact) -> None:
             f"{model.manifest.node} is a model of the family '{family}' for the task '{task}'",
             f"predict reads models of the family 'mvptr' for {' and '.join(TASKS)}, such as --model pretrain",
         )
-
-
-def _sample(picture: Path | bytes, text: str, lang: str) -> Sample:
-    """A picture that can be decoded, with the text as its caption."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    name = "the picture" if isinstance(picture, bytes) else str(picture)
-    try:
-        data = picture if isinstance(picture, bytes) else picture.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"there is no picture {name}") from None
-    except OSError as error:
-        raise DataError(f"{name} cannot be read: {error.strerror}") from error
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            width, height = ImageOps.exif_transpose(opened).size
-            extension = (opened.format or "jpg").lower()
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        what = "it is of no known format" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(f"{name} is no picture: {what}", "JPEG, PNG, WebP and the like are read") from error
-    return Sample(
-        key=KEY,
-        captions=(Caption(id=f"{KEY}#{lang}0", lang=lang, text=text),),
-        image=data,
-        extension=extension,
-        sha256=hashlib.sha256(data).hexdigest(),
-        width=width,
-        height=height,
-    )

@@ -90,7 +90,7 @@ def png(found: Prediction) -> bytes:
 
     from train.models.alignment import in_words
 
-    picture, scale = _enlarged(found.sample.image or b"")
+    picture, scale = enlarged(found.sample.image or b"")
     regions = by_region(found)
     font = ImageFont.load_default(LETTER)
     lines = [(f"{found.text}", "black")]
@@ -106,10 +106,11 @@ def png(found: Prediction) -> bytes:
         canvas.text((left + 3, top + 1), label, fill="white", font=font)
         phrases = ", ".join(f"{in_words(each.words)} {each.cosine:.2f}" for each in own)
         lines.append((f"{found.named(region)}: {phrases}", colour))
-    return _below(picture, lines, font)
+    return below(picture, lines, font)
 
 
-def _enlarged(data: bytes) -> tuple[Image, float]:
+def enlarged(data: bytes) -> tuple[Image, float]:
+    """A picture upright at `SIDE` pixels, and how many of these one of its own is."""
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(data)) as opened:
@@ -119,7 +120,7 @@ def _enlarged(data: bytes) -> tuple[Image, float]:
     return upright.resize(size, Image.Resampling.BICUBIC), scale
 
 
-def _below(picture: Image, lines: list[tuple[str, str]], font: object) -> bytes:
+def below(picture: Image, lines: list[tuple[str, str]], font: object) -> bytes:
     """The picture over lines of text, broken where they are too long, as PNG."""
     from PIL import Image, ImageDraw
 

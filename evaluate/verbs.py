@@ -1,4 +1,4 @@
-"""The command that evaluation adds to `babelscene`: `predict`."""
+"""The commands that evaluation adds to `babelscene`: `predict` and `attention`."""
 
 from __future__ import annotations
 
@@ -76,6 +76,67 @@ def predict(
     else:
         for line in [*shown(found), *(f"{path} written" for path in written)]:
             typer.echo(line)
+
+
+def attention(
+    picture: Annotated[Path, typer.Argument(help="a file: JPEG, PNG, WebP ...")],
+    text: Annotated[str, typer.Argument(help="in quotes")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, as for run")] = None,
+    model: Annotated[
+        str, typer.Option(help="stage that trained it, of the family vlbert, or its folder")
+    ] = "pretrain_b",
+    regions: Annotated[
+        str, typer.Option(help="regions (stage or folder) whose detector to use; default: the model's")
+    ] = "",
+    lang: Annotated[str, typer.Option(help="language of the text")] = "en",
+    layer: Annotated[int | None, typer.Option(min=1, help="which layer, from 1; default: the last")] = None,
+    head: Annotated[int | None, typer.Option(min=1, help="which head, from 1; default: their mean")] = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="draw it (.png, or .html with a map for every layer)")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON for machines")] = False,
+    file: Annotated[Path, typer.Option("--file", "-f", help="the pipeline that the model is of")] = Path(
+        "stages.yaml"
+    ),
+    profile: Annotated[str, typer.Option("--profile", "-p", help="which profile of it")] = "demo",
+) -> None:
+    """Show which region of a picture each word of a text attends to (VL-BERT, MM-BERT)."""
+    if not picture.is_file():
+        raise ConfigError(f"there is no picture {picture}")
+    import torch
+
+    from evaluate.attention import look
+    from evaluate.attention_draw import draw as draw_on
+    from evaluate.predict_draw import require_ending
+    from pipeline.markup import visible
+    from pipeline.named import artifact_at
+
+    if draw is not None:
+        require_ending(draw)
+    torch.set_num_threads(1)
+    model_at = artifact_at(model, file, profile, overrides or [])
+    seen = artifact_at(regions, file, profile, overrides or []) if regions else None
+    found = look(
+        model_at,
+        picture,
+        text,
+        lang=lang,
+        regions=seen,
+        layer=-1 if layer is None else layer - 1,
+        head=None if head is None else head - 1,
+    )
+    rows = [(found.attention.pieces[word], found.named(at), share) for word, at, share in found.best()]
+    if draw is not None:
+        draw_on(found, draw)
+    if as_json:
+        named = [{"word": word, "region": name, "share": round(share, 6)} for word, name, share in rows]
+        typer.echo(json.dumps({"text": text, "shown": found.shown, "words": named}, ensure_ascii=False))
+        return
+    typer.echo(f"{visible(text)}  ({found.shown})")
+    for word, name, share in rows:
+        typer.echo(f"  {visible(word)}: {visible(name)} {share:.2f}")
+    if draw is not None:
+        typer.echo(f"{draw} written")
 
 
 def shown(found: Prediction) -> list[str]:
