@@ -18,6 +18,7 @@ from tests.train.toys import make_job
 from tests.train.tuning_toys import TUNING, pretrained, tuning_job
 from tests.train.vlbert_toys import stream_start
 from train.finetune import FineTune
+from train.models.vlbert_seeking import _strangers
 from train.models.vlbert_start import open_stream
 from train.models.vlbert_tuned import open_tuned
 from train.order import Place
@@ -152,3 +153,19 @@ def test_rows_of_one_image_are_no_rivals(world: Path, start: Path) -> None:
 def test_settings_that_learn_nothing_are_refused() -> None:
     with pytest.raises(ConfigError, match="nothing to learn"):
         load_recipe("mmbert-retrieval-tiny", {"settings.contrastive": 0, "settings.matching": 0})
+
+
+def test_published_pairs_are_right_or_wrong_by_themselves(world: Path, start: Path) -> None:
+    published: dict[str, Any] = {"settings.rivals": 0, "settings.contrastive": 0.0}
+    task = opened(world, start, **published)
+    torch.manual_seed(0)
+    model, batch = task.build_model(), batch_of(task, 40)
+    found = model(batch)
+    assert set(found) == {"matching", "total"}
+    assert float(found["matching"].detach()) == pytest.approx(0.693, abs=0.1)  # nobody knows anything yet
+    found["total"].backward()
+    assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    same = batch.group[:, None] == batch.group[None, :]
+    left = _strangers(batch.noise, same)
+    assert 10 <= int((left == torch.arange(40)).sum()) <= 30
+    assert torch.equal(_strangers(batch.noise, torch.ones_like(same)), torch.arange(40))

@@ -19,6 +19,7 @@ from train.vlbert.sides import Sides, together
 
 SCALE = 1 / 0.07
 """What a cosine is multiplied by at the start; it is learnt."""
+GUMBEL_MEDIAN = -math.log(math.log(2))
 LARGEST_SCALE = 100.0
 """It never rises above, as in CLIP."""
 
@@ -26,8 +27,8 @@ LARGEST_SCALE = 100.0
 class Sought(nn.Module):
     """Scores of pairs, and embeddings of sides, under one loss each.
 
-    The published loss is binary cross entropy of a pair with one stranger in two (`Retrieved`); here each row
-    is told from rivals of its batch that its embedding finds alike.
+    The published loss is binary cross entropy of a pair with one stranger in two (`rivals: 0`); by default
+    each row is told from rivals of its batch that its embedding finds alike.
     """
 
     def __init__(self, trunk: VlBert, settings: SeekSettings) -> None:
@@ -66,30 +67,52 @@ class Sought(nn.Module):
             found["contrastive"] = losses.contrastive(ones, others, scale, every, own)
             alike = (scale * one @ other.T).detach()
         if settings.matching:
-            rivals = self._rivals(alike + batch.noise, same)
-            left, right = (torch.cat([torch.arange(len(batch), device=same.device), side]) for side in rivals)
+            rows = torch.arange(len(batch), device=same.device)
+            if settings.rivals:
+                strange = _rivals(alike + batch.noise, same, settings.rivals)
+                left, right = (torch.cat([rows, side]) for side in strange)
+            else:
+                left, right = _strangers(batch.noise, same), rows
             pairs = together(first.rows(left), second.rows(right))
             scores = self.scores(pairs, seen[right] if seen.shape[1] else shown[left])
-            found["matching"] = _told_apart(scores, same[left, right], len(batch))
+            found["matching"] = (
+                _told_apart(scores, same[left, right], len(batch))
+                if settings.rivals
+                else functional.binary_cross_entropy_with_logits(scores, (left == right).float())
+            )
         total = torch.stack([getattr(settings, name) * loss for name, loss in found.items()]).sum()
         return {**found, "total": total}
 
-    def _rivals(self, alike: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
-        """Pairs of strangers: for each row some that share its first side, then some that share its second.
 
-        Args:
-            alike: [2, B, B] of firsts with seconds; the largest of a row, and of a column, are the rivals.
-            same: bool [B, B], pairs that are none.
+def _rivals(alike: Tensor, same: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Pairs of strangers: for each row some that share its first side, then some that share its second.
 
-        Returns:
-            firsts and seconds, int64 [2 B rivals] each.
-        """
-        count = min(self.settings.rivals, len(same) - 1)
-        alike = alike.masked_fill(same, losses.NEVER)
-        seconds = alike[0].topk(count, dim=1).indices.flatten()
-        firsts = alike[1].T.topk(count, dim=1).indices.flatten()
-        each = torch.arange(len(same), device=same.device).repeat_interleave(count)
-        return torch.cat([each, firsts]), torch.cat([seconds, each])
+    Args:
+        alike: [2, B, B] of firsts with seconds; the largest of a row, and of a column, are the rivals.
+        same: bool [B, B], pairs that are none.
+
+    Returns:
+        firsts and seconds, int64 [2 B count] each.
+    """
+    count = min(count, len(same) - 1)
+    alike = alike.masked_fill(same, losses.NEVER)
+    seconds = alike[0].topk(count, dim=1).indices.flatten()
+    firsts = alike[1].T.topk(count, dim=1).indices.flatten()
+    each = torch.arange(len(same), device=same.device).repeat_interleave(count)
+    return torch.cat([each, firsts]), torch.cat([seconds, each])
+
+
+def _strangers(noise: Tensor, same: Tensor) -> Tensor:
+    """For each row itself, or with a chance of one half any stranger, int64 [B].
+
+    Args:
+        noise: [2, B, B], draws of the Gumbel distribution.
+        same: bool [B, B], pairs that are no strangers.
+    """
+    rows = torch.arange(len(same), device=same.device)
+    other = noise[0].masked_fill(same, losses.NEVER).argmax(dim=1)
+    away = (noise[1].diagonal() > GUMBEL_MEDIAN) & ~same[rows, other]
+    return torch.where(away, other, rows)
 
 
 def _told_apart(scores: Tensor, same: Tensor, n: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from train.block import Block
 
@@ -56,9 +56,10 @@ class SeekSettings(StreamTuning):
     alone. It makes the short lists; 0 as published."""
     matching: NonNegativeFloat = 1.0
     """Weight of telling them apart by the score of both sides together."""
-    rivals: PositiveInt = 1
+    rivals: NonNegativeInt = 1
     """Of each row on either side, against which its own other side is scored: drawn from the batch in
-    proportion to how alike the embeddings find them."""
+    proportion to how alike the embeddings find them. 0 as published: half of the rows come with the first
+    side of any other, and each row is by itself told to be right or wrong."""
 
     @model_validator(mode="after")
     def _learns(self) -> Self:
