@@ -78,8 +78,11 @@ def test_drawings(found, tmp_path):
     assert text == page(found)
     assert "Layer 1" in text
     assert 'data-link="r1"' in text or 'data-link="r2"' in text
-    darkest = heat(found, np.array([[0.0, 0.5], [0.25, 0.0]], np.float32))
+    shares = np.full(found.shares.shape, 0.25, np.float32)
+    shares[1, 1] = 0.5
+    darkest = heat(found, shares)
     assert darkest.count(",1.00)") == 1
+    assert darkest.count(",0.50)") == shares.size - 1
 
 
 def test_refusals(work):
