@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import Any, TypeVar
 
+import uvloop
+
 from crawl.fetch.client import Client, Manners
 from crawl.fetch.failures import FetchError
 
@@ -28,7 +30,7 @@ class Crawler:
     def __init__(self, manners: Manners, ahead: int = 0) -> None:
         self.manners = manners
         self.ahead = ahead or 4 * manners.connections
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="crawler", daemon=True)
         self._thread.start()
         self.client = self._wait(self._open())
