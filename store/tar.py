@@ -23,7 +23,7 @@ def header(name: str, size: int) -> bytes:
     """The header blocks of a member: USTAR, with a pax header before it only where name or size need one."""
     if not (name.isascii() and name and len(name) < 100 and "\0" not in name and size < 8**11):
         return _header(name, size)
-    # All but name, size and checksum is the same in every member, and working it out costs more than the rest.
+    # All but name, size and checksum is the same in every member; working it out costs more than the rest.
     blank, total = _blank()
     start, digits = name.encode("ascii"), b"%011o" % size
     checksum = b"%06o" % (total + sum(start) + sum(digits))
@@ -32,7 +32,7 @@ def header(name: str, size: int) -> bytes:
 
 @cache
 def _blank() -> tuple[bytes, int]:
-    """The header of a member without name and size, and the sum of its bytes with eight spaces for the sum."""
+    """The header of a member without name and size; the sum of its bytes, with spaces for the sum."""
     block = bytearray(_header("", 0))
     block[124:135] = bytes(11)
     block[148:156] = b" " * 8
