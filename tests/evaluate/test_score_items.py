@@ -6,6 +6,7 @@ import pytest
 from evaluate.answers import ScoreAnswers
 from evaluate.entailment import ScoreEntailment
 from evaluate.items import ItemParams
+from evaluate.lexical import ScoreLexical
 from evaluate.referring import ScoreReferring
 from evaluate.results import read_metrics
 from store.errors import DataError
@@ -21,11 +22,17 @@ TRUTH = {
     ],
     "entailments": [{"text": "0 a", "label": "neutral"}, {"text": "1 a", "label": "neutral"}],
     "expressions": [{"text": "0 the ball", "object": 0}, {"text": "0 the cube", "object": 1}],
+    "words": [
+        {"word": "0 edge", "sentence": "An edge.", "translations": ["Rand", "Kante"]},
+        {"word": "1 edge", "sentence": "An edge.", "translations": ["Rand"]},
+        {"word": "0 edge", "sentence": "No edge.", "translations": ["Saum", "Rain"]},
+    ],
 }
 NAMES = {
     "answers": ("ball", "cube"),
     "entailment": ("contradiction", "neutral", "entailment"),
     "referring": (),
+    "lexical": ("Kante", "Rand", "Spitze"),
 }
 
 
@@ -64,6 +71,23 @@ def run(stage, tmp_path, monkeypatch, *, missing: bool = False, models=None, bli
 
 def values(made, task: str) -> dict[str, tuple[float, int]]:
     return {m.protocol: (m.value, m.n) for m in read_metrics(made.file(task, ".metrics.json"))}
+
+
+def test_words(tmp_path, monkeypatch):
+    """Any of the right translations counts; one that the model does not know cannot."""
+    made, *_ = run(ScoreLexical(ItemParams()), tmp_path, monkeypatch)
+    found = values(made, "lexical")
+    assert found["lexical"] == (pytest.approx(2 / 3), 3)
+    assert found["lexical/no_image"] == (0.0, 3)
+    assert found["lexical/vocabulary"] == (pytest.approx(2 / 3), 3)
+    chance = next(m.chance for m in read_metrics(made.file("lexical", ".metrics.json")) if m.chance)
+    assert chance == pytest.approx(2 / 3)
+    rows = read_table(made.file("lexical", ".predictions.parquet"))
+    assert [(row["text"], row["wanted"], row["answer"]) for row in rows] == [
+        ("0 edge | An edge.", "Rand Kante", "Kante"),
+        ("1 edge | An edge.", "Rand", "Rand"),
+        ("0 edge | No edge.", "Saum Rain", "Kante"),
+    ]
 
 
 def test_answers(tmp_path, monkeypatch):

@@ -14,13 +14,15 @@ from store.errors import DataError
 from store.records import Regions
 from train.models.vlbert_tuned import TunedStream, open_tuned
 from train.tasks.choices import Choice, answers_of, rationales_of
+from train.tasks.lexical import Lexical
 from train.tasks.stream_settings import ChoosingSettings, StreamAnswerSettings, StreamReferringSettings
 from train.vlbert.asking import Asking
 from train.vlbert.collate import JointExample
+from train.vlbert.settings import LexicalSettings
 from train.vlbert.targets import TargetExample, collate_targets, nothing
 
 Floats = NDArray[np.float32]
-ITEMS = {StreamAnswerSettings: "answers", StreamReferringSettings: "referring"}
+ITEMS = {StreamAnswerSettings: "answers", StreamReferringSettings: "referring", LexicalSettings: "lexical"}
 """Settings -> what is read of samples, as `train.tasks.items.READERS` names it."""
 
 
@@ -28,8 +30,8 @@ class StreamScores:
     """A model of the family `vlbert` where `train.models.tuned.Tuned` is one of MVPTR's.
 
     Attributes:
-        task: `answers` or `referring`.
-        names: of the answers; empty where it scores regions.
+        task: `answers`, `referring` or `lexical`.
+        names: of the answers or translations; empty where it scores regions.
         blind: whether it was trained without the images.
     """
 
@@ -47,15 +49,20 @@ class StreamScores:
 
         A region that is not read is minus infinity, and no expression means the whole image.
         """
-        make = self._asking.question if self.task == "answers" else self._asking.expression
+        make = self._row()
         rows = [
             lambda text=text, seen=seen: [make("", text, seen)]
             for text, seen in zip(texts, regions, strict=True)
         ]
         found = _scored(self._tuned, rows, batch)
-        if self.task == "answers":
+        if self.names:
             return found
         return [self._by_region(row, seen) for row, seen in zip(found, regions, strict=True)]
+
+    def _row(self) -> Callable[[str, str, Regions], JointExample]:
+        if self.task == "lexical":
+            return Lexical(self._tuned.reader, blind=self.blind).row
+        return self._asking.question if self.task == "answers" else self._asking.expression
 
     def _by_region(self, row: Floats, seen: Regions) -> Floats:
         scores = np.full(len(seen), -np.inf, np.float32)
