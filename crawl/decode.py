@@ -37,7 +37,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _OPENED = tuple(name for name in EXTENSIONS if name != "MPO")  # which the JPEG plugin recognises itself
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
-_TRANSPOSED = (5, 6, 7, 8)
+TRANSPOSED = (5, 6, 7, 8)
+"""EXIF orientations that exchange width and height."""
 
 
 class ImageError(Exception):
@@ -79,39 +80,46 @@ class Picture:
     height: int
 
 
-def verify(data: bytes, *, max_pixels: int, min_side: int = 1, decode: bool = True) -> Picture:
-    """Read the header, count the pixels, then decode all of the first frame.
-
-    Grey, palette, CMYK, 16-bit, transparent and animated images pass: they stay the bytes that they are.
+def opened(data: bytes, *, max_pixels: int, min_side: int = 1) -> Image.Image:
+    """Read the header alone, and count the pixels before one of them is decoded; close it after use.
 
     Args:
         data: the whole file.
         max_pixels: width × height allowed.
         min_side: pixels that the shorter side must have.
-        decode: False reads the header alone, for an image that is decoded right after.
 
     Raises:
         ImageError: of the subclass that names the failure.
     """
     image = _open(data)
-    with image:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BombError(f"{width} × {height} pixels by its header, the limit is {max_pixels:,} in all")
+    if min(width, height) < min_side:
+        raise TooSmallError(f"{width} × {height} pixels, a side needs {min_side}")
+    return image
+
+
+def verify(data: bytes, *, max_pixels: int, min_side: int = 1) -> Picture:
+    """Read the header, count the pixels, then decode all of the first frame.
+
+    Grey, palette, CMYK, 16-bit, transparent and animated images pass: they stay the bytes that they are.
+
+    Args, raises: as of `opened`; DecodeError: the image is broken or cut off behind its header.
+    """
+    with opened(data, max_pixels=max_pixels, min_side=min_side) as image:
         width, height = image.size
-        if width * height > max_pixels:
-            raise BombError(f"{width} × {height} pixels by its header, the limit is {max_pixels:,} in all")
-        if min(width, height) < min_side:
-            raise TooSmallError(f"{width} × {height} pixels, a side needs {min_side}")
         jpeg = image.format in ("JPEG", "MPO")
         try:
             if jpeg:
                 image.draft("L", (1, 1))  # the whole file is read, and an eighth of its pixels made
-            if decode:
-                image.load()
+            image.load()
         except Exception as error:
             # Decoders raise nearly anything on crafted bytes; whatever it is, this image does not decode.
             raise DecodeError(f"{image.format}: {_reason(error)}") from error
         if not jpeg:
             width, height = image.size  # TIFF is turned while it is decoded
-        if _orientation(image) in _TRANSPOSED:
+        if orientation(image) in TRANSPOSED:
             width, height = height, width
         return Picture(extension=EXTENSIONS[image.format or ""], width=width, height=height)
 
@@ -131,7 +139,7 @@ def _open(data: bytes) -> Image.Image:
         raise DecodeError(_reason(error)) from error
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """EXIF orientation 1–8; 1 when the tag is absent or the EXIF block itself is broken."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))

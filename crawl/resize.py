@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from crawl.decode import Picture
 
-_TRANSPOSED = (5, 6, 7, 8)
 Size = tuple[int, int]
 
 
@@ -36,27 +35,26 @@ class Resize(BaseModel):
     """Of the JPEG that is written."""
 
 
-def resized(data: bytes, how: Resize) -> tuple[bytes, Picture]:
-    """Scale one image whose header was verified; what is transparent becomes white.
+def resized(image: Image.Image, how: Resize) -> tuple[bytes, Picture]:
+    """Decode and scale one image that is open; what is transparent becomes white.
 
     Raises:
         DecodeError: it does not decode.
     """
-    from PIL import ExifTags, Image, ImageOps
+    from PIL import Image, ImageOps
 
-    from crawl.decode import DecodeError, Picture
+    from crawl.decode import TRANSPOSED, DecodeError, Picture, orientation
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            size = scaled(image.size, how)
-            image.draft("RGB", size)
-            image.load()
-            picture = _opaque(image if orientation == 1 else ImageOps.exif_transpose(image))
+        turn = orientation(image)
+        size = scaled(image.size, how)
+        image.draft("RGB", size)
+        image.load()
+        picture = _opaque(image if turn == 1 else ImageOps.exif_transpose(image))
     except Exception as error:
         # Decoders raise nearly anything on crafted bytes; whatever it is, this image does not decode.
         raise DecodeError(f"{type(error).__name__}: {error}") from error
-    size = size[::-1] if orientation in _TRANSPOSED else size
+    size = size[::-1] if turn in TRANSPOSED else size
     if picture.size != size:
         smaller = size[0] < picture.width
         picture = picture.resize(size, Image.Resampling.HAMMING if smaller else Image.Resampling.LANCZOS)

@@ -259,14 +259,16 @@ class Shards(Stage[ShardsParams]):
         Raises:
             ImageError: it does not decode, or breaks the limits.
         """
-        from crawl.decode import verify
+        from crawl.decode import opened, verify
 
-        how, params = self.params.resize, self.params
-        picture = verify(data, max_pixels=params.max_pixels, min_side=params.min_side, decode=how is None)
-        if how is not None:
+        limits = {"max_pixels": self.params.max_pixels, "min_side": self.params.min_side}
+        if self.params.resize is None:
+            picture = verify(data, **limits)
+        else:
             from crawl.resize import resized
 
-            data, picture = resized(data, how)
+            with opened(data, **limits) as image:
+                data, picture = resized(image, self.params.resize)
         return data, picture, hashlib.sha256(data).hexdigest()
 
 

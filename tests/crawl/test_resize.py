@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crawl.decode import DecodeError, verify
+from crawl import decode
+from crawl.decode import DecodeError, Picture
 from crawl.resize import Resize, resized
 
 
@@ -21,6 +22,11 @@ def encode(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
 def gradient(width: int, height: int) -> Image.Image:
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return Image.fromarray(np.stack([x, y, 255 - x], axis=2).astype(np.uint8))
+
+
+def scale(data: bytes, how: Resize) -> tuple[bytes, Picture]:
+    with decode.opened(data, max_pixels=10**7) as image:
+        return resized(image, how)
 
 
 def opened(data: bytes) -> Image.Image:
@@ -43,14 +49,14 @@ def opened(data: bytes) -> Image.Image:
     ],
 )
 def test_sizes(mode, upscale, size, expected):
-    data, picture = resized(encode(gradient(*size)), Resize(mode=mode, size=100, upscale=upscale))
+    data, picture = scale(encode(gradient(*size)), Resize(mode=mode, size=100, upscale=upscale))
     assert opened(data).size == (picture.width, picture.height) == expected
     assert opened(data).format == "JPEG"
 
 
 def test_pixels_are_those_of_a_plain_reduction():
     image = gradient(800, 600)
-    data, _ = resized(encode(image, quality=98), Resize(size=150, quality=98))
+    data, _ = scale(encode(image, quality=98), Resize(size=150, quality=98))
     plain = np.asarray(image.resize((200, 150), Image.Resampling.LANCZOS), float)
     assert np.abs(np.asarray(opened(data), float) - plain).mean() < 2.0
 
@@ -63,7 +69,7 @@ def test_an_image_is_turned_upright(orientation):
     stored = upright if back is None else upright.transpose(Image.Transpose(back))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data, picture = resized(encode(stored, quality=95, exif=exif), Resize(size=40))
+    data, picture = scale(encode(stored, quality=95, exif=exif), Resize(size=40))
     assert (picture.width, picture.height) == (60, 40)
     corner = opened(data).getpixel((5, 5))
     assert corner[0] > 180 > 90 > corner[2]
@@ -82,34 +88,39 @@ def test_an_image_is_turned_upright(orientation):
     ids=["grey", "bilevel", "palette", "alpha", "sixteen bits"],
 )
 def test_kinds_of_png(image):
-    data, _ = resized(encode(image, "PNG"), Resize(size=30))
+    data, _ = scale(encode(image, "PNG"), Resize(size=30))
     assert opened(data).mode == "RGB"
     assert opened(data).size == (45, 30)
 
 
 def test_sixteen_bits_are_scaled_not_cut():
     deep = Image.fromarray(np.full((40, 40), 32896, np.uint16))
-    data, _ = resized(encode(deep, "PNG"), Resize(size=20))
+    data, _ = scale(encode(deep, "PNG"), Resize(size=20))
     assert opened(data).getpixel((9, 9)) == pytest.approx((128, 128, 128), abs=2)
 
 
 def test_transparent_is_white_and_cmyk_and_animations_pass():
     clear = Image.new("RGBA", (50, 50), (255, 0, 0, 0))
-    assert opened(resized(encode(clear, "PNG"), Resize(size=20))[0]).getpixel((9, 9)) == (255, 255, 255)
+    assert opened(scale(encode(clear, "PNG"), Resize(size=20))[0]).getpixel((9, 9)) == (255, 255, 255)
     cmyk = gradient(60, 60).convert("CMYK")
-    assert opened(resized(encode(cmyk), Resize(size=20))[0]).mode == "RGB"
+    assert opened(scale(encode(cmyk), Resize(size=20))[0]).mode == "RGB"
     frames = [Image.new("P", (40, 40), i) for i in range(3)]
     moving = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert opened(resized(moving, Resize(size=20))[0]).size == (20, 20)
+    assert opened(scale(moving, Resize(size=20))[0]).size == (20, 20)
+
+
+def test_a_broken_exif_block_turns_nothing():
+    broken = encode(gradient(60, 40), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert scale(broken, Resize(size=20))[1].width == 30
 
 
 def test_a_cut_image_does_not_pass():
     data = encode(gradient(640, 480))
     with pytest.raises(DecodeError):
-        resized(data[: len(data) // 2], Resize(size=32))
+        scale(data[: len(data) // 2], Resize(size=32))
 
 
 def test_the_same_bytes_each_time():
     data = encode(gradient(333, 222))
-    assert resized(data, Resize(size=64)) == resized(data, Resize(size=64))
-    assert verify(resized(data, Resize(size=64))[0], max_pixels=10**6).width == 96
+    assert scale(data, Resize(size=64)) == scale(data, Resize(size=64))
+    assert decode.verify(scale(data, Resize(size=64))[0], max_pixels=10**6).width == 96
