@@ -110,7 +110,7 @@ def anew(
         for first in range(0, len(pairs), size):
             part = pairs[first : first + size].tolist()
             batch = model.reader.rows([(captions[t],) for t, _ in part], [images[i] for _, i in part])
-            found.append(network.match_head(network.trunk.encode(batch).pooled).numpy())
+            found.append(network.scores(batch).numpy())
     return np.concatenate(found)
 
 

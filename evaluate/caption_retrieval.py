@@ -67,13 +67,13 @@ class CaptionRetrieval(Seek):
 
         seeker, store = Seeker(open_tuned(inputs["model"].path)), open_regions(inputs["regions"])
         images = seeker.images([store[sample.key] for sample in usable])
-        embedded = seeker.embeddings(images) if seeker.embeds else None
+        embedded = seeker.embeddings(1, images) if seeker.embeds else None
 
         def score(contest: Contest, rows: NDArray[np.int64]) -> Scored:
             pool, coarse = contest.pool, None
             captions = seeker.texts([(caption.text,) for caption in pool.captions])
             if embedded is not None:
-                coarse = similarity(embedded[pool.images], seeker.embeddings(captions)).astype("float32")
+                coarse = similarity(embedded[pool.images], seeker.embeddings(0, captions)).astype("float32")
             return seek(seeker, captions, images.part(pool.images), coarse, rows, self.params)
 
         return score

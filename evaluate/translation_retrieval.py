@@ -146,7 +146,9 @@ class TranslationRetrieval(Seek):
             seen = None if store is None else [store[usable[i].key] for i in pool.images]
             firsts, seconds = seeker.texts(texts, seen), seeker.texts([(each.text,) for each in contest.rows])
             if seeker.embeds:
-                coarse = similarity(seeker.embeddings(seconds), seeker.embeddings(firsts)).astype("float32")
+                coarse = similarity(seeker.embeddings(1, seconds), seeker.embeddings(0, firsts)).astype(
+                    "float32"
+                )
             return seek(seeker, firsts, seconds, coarse, rows, self.params)
 
         return score

@@ -67,7 +67,7 @@ def test_the_stage_runs_and_its_model_opens(world: Path, start: Path, tmp_path: 
     assert model.task == "caption_retrieval"
     assert model.start.recipe.vlbert.model.hidden == 16
     assert model.start.about["tokenizer_sha256"] == open_stream(start).about["tokenizer_sha256"]
-    assert "embedding.weight" in model.start.about["fresh"]
+    assert "embedding.0.weight" in model.start.about["fresh"]
     trunk = open_stream(out.folder).trunk()  # a start itself
     for name, tensor in model.network.trunk.state_dict().items():  # type: ignore[union-attr]
         assert torch.equal(trunk.state_dict()[name], tensor)
@@ -121,11 +121,17 @@ def test_both_sides_as_one_are_what_the_reader_makes_of_them(world: Path, start:
     trunk = task.start.trunk()
     assert isinstance(pair, JointBatch)
     with torch.no_grad():
-        torch.testing.assert_close(trunk.pool(pair), trunk.encode(whole).pooled)
+        torch.testing.assert_close(torch.tanh(trunk.pooler(trunk.summary(pair))), trunk.encode(whole).pooled)
+        mean = trunk.summary(pair, over="mean")
+        states = trunk.stack(*trunk.embed(whole)[2:], trunk.embed(whole)[1].mask)
+        ends = trunk.embed(whole)[1].mask.sum(dim=1).tolist()
+        torch.testing.assert_close(
+            mean, torch.stack([s[:n].mean(dim=0) for s, n in zip(states, ends, strict=True)])
+        )
 
 
 def test_retrieval_learns_its_first_batch_by_heart(world: Path, start: Path) -> None:
-    two: dict[str, Any] = {"settings.rivals": 2}
+    two: dict[str, Any] = {"settings.rivals": 2, "settings.scored": 6}
     task = opened(world, start, **two)
     torch.manual_seed(0)
     model, batch = task.build_model(), batch_of(task)

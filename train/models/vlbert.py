@@ -120,12 +120,15 @@ class VlBert(nn.Module):
         batch, joint, x = self.embed(batch, without, seen)
         return self.read(batch, joint, self.stack(x, joint.mask))
 
-    def pool(
-        self, batch: JointBatch, without: Literal["regions", "text"] | None = None, seen: Tensor | None = None
+    def summary(
+        self, batch: JointBatch, seen: Tensor | None = None, *, over: Literal["first", "mean"] = "first"
     ) -> Tensor:
-        """The pooled state [B, h] alone, as `encode` has it: the last layer does nothing for the others."""
-        _, joint, x = self.embed(batch, without, seen)
-        return torch.tanh(self.pooler(self.stack.front(x, joint.mask, 1)[:, 0]))
+        """One state [B, h] of each sequence: that of [CLS], before the pooler, or the mean of all."""
+        _, joint, x = self.embed(batch, seen=seen)
+        if over == "first":  # the last layer does nothing for the others
+            return self.stack.front(x, joint.mask, 1)[:, 0]
+        there = joint.mask[:, :, None].to(x.dtype)
+        return (self.stack(x, joint.mask) * there).sum(dim=1) / there.sum(dim=1)
 
     def embed(
         self, batch: JointBatch, without: Literal["regions", "text"] | None = None, seen: Tensor | None = None

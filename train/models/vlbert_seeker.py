@@ -71,6 +71,11 @@ class Seeker:
         self._tokens = TOKENS if model.device == "cpu" else TOKENS_ON_DEVICE
 
     @property
+    def matches(self) -> bool:
+        """Whether pairs were learnt to be scored."""
+        return self.network.settings.matching > 0
+
+    @property
     def embeds(self) -> bool:
         """Whether sides have embeddings, for short lists."""
         return self.network.embedding is not None
@@ -93,12 +98,12 @@ class Seeker:
         return self._side([("",)] * len(regions), regions)
 
     @torch.inference_mode()
-    def embeddings(self, side: Side) -> NDArray[np.float32]:
-        """Embeddings [n, h] of unit length, of one side alone."""
+    def embeddings(self, which: int, side: Side) -> NDArray[np.float32]:
+        """Embeddings [n, h] of unit length, of one side alone: the first, 0, or the second, 1."""
         made = np.empty((len(side), self.network.trunk.sizes.hidden), np.float32)
         for part in self._parts(side.lengths):
             batch = side.rows(part)
-            made[part] = self.network.embed(batch, batch.features).cpu().numpy()
+            made[part] = self.network.embed(which, batch, batch.features).cpu().numpy()
         return made
 
     @torch.inference_mode()

@@ -35,21 +35,24 @@ class Sought(nn.Module):
         super().__init__()
         self.settings, scored = settings, Retrieved(trunk)
         self.trunk, self.match_head = trunk, scored.match_head
-        self.embedding = nn.Linear(trunk.sizes.hidden, trunk.sizes.hidden) if settings.contrastive else None
+        h = trunk.sizes.hidden
+        self.embedding = nn.ModuleList([nn.Linear(h, h), nn.Linear(h, h)]) if settings.contrastive else None
         self.log_scale = nn.Parameter(torch.tensor([math.log(SCALE)])) if settings.contrastive else None
         if self.embedding is not None:
             self.embedding.apply(initialise)
-        trunk.learn(regions=settings.without != "regions", pooled=True)
+        trunk.learn(regions=settings.without != "regions", pooled=settings.matching > 0)
         self.match_head.requires_grad_(settings.matching > 0)
 
-    def embed(self, side: JointBatch, seen: Tensor | None = None) -> Tensor:
-        """Embeddings [B, h] of unit length, of one side alone."""
+    def embed(self, which: int, side: JointBatch, seen: Tensor | None = None) -> Tensor:
+        """Embeddings [B, h] of unit length, of one side alone: the first, 0, or the second, 1."""
         assert self.embedding is not None
-        return functional.normalize(self.embedding(self.trunk.pool(side, seen=seen)).float(), dim=-1)
+        state = self.trunk.summary(side, seen, over=self.settings.pooling)
+        return functional.normalize(self.embedding[which](state).float(), dim=-1)
 
     def scores(self, batch: JointBatch, seen: Tensor | None = None) -> Tensor:
         """Logits [B] of pairs."""
-        logits: Tensor = self.match_head(self.trunk.pool(batch, seen=seen))
+        state = self.trunk.summary(batch, seen, over=self.settings.pooling)
+        logits: Tensor = self.match_head(torch.tanh(self.trunk.pooler(state)))
         return logits
 
     def forward(self, batch: Sides) -> dict[str, Tensor]:
@@ -60,23 +63,24 @@ class Sought(nn.Module):
         found, alike = dict[str, Tensor](), torch.zeros_like(batch.noise[0])
         if self.log_scale is not None:
             scale = losses.Clamped.apply(self.log_scale[0], LARGEST_SCALE)
-            one, other = self.embed(first, shown), self.embed(second, seen)
+            one, other = self.embed(0, first, shown), self.embed(1, second, seen)
             (ones, others, groups), start = gather_rows(one, other, batch.group)
             own = start + torch.arange(len(batch), device=same.device)
             every = groups[:, None] == groups[None, :]
             found["contrastive"] = losses.contrastive(ones, others, scale, every, own)
             alike = (scale * one @ other.T).detach()
         if settings.matching:
-            rows = torch.arange(len(batch), device=same.device)
+            n = min(len(batch), settings.scored or len(batch))
+            rows = torch.arange(n, device=same.device)
             if settings.rivals:
-                strange = _rivals(alike + batch.noise, same, settings.rivals)
+                strange = _rivals(alike + batch.noise, same, n, settings.rivals)
                 left, right = (torch.cat([rows, side]) for side in strange)
             else:
-                left, right = _strangers(batch.noise, same), rows
+                left, right = _strangers(batch.noise, same)[:n], rows
             pairs = together(first.rows(left), second.rows(right))
             scores = self.scores(pairs, seen[right] if seen.shape[1] else shown[left])
             found["matching"] = (
-                _told_apart(scores, same[left, right], len(batch))
+                _told_apart(scores, same[left, right], n)
                 if settings.rivals
                 else functional.binary_cross_entropy_with_logits(scores, (left == right).float())
             )
@@ -84,21 +88,22 @@ class Sought(nn.Module):
         return {**found, "total": total}
 
 
-def _rivals(alike: Tensor, same: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _rivals(alike: Tensor, same: Tensor, n: int, count: int) -> tuple[Tensor, Tensor]:
     """Pairs of strangers: for each row some that share its first side, then some that share its second.
 
     Args:
         alike: [2, B, B] of firsts with seconds; the largest of a row, and of a column, are the rivals.
         same: bool [B, B], pairs that are none.
+        n: rows that need rivals, from the first.
 
     Returns:
-        firsts and seconds, int64 [2 B count] each.
+        firsts and seconds, int64 [2 n count] each.
     """
     count = min(count, len(same) - 1)
     alike = alike.masked_fill(same, losses.NEVER)
-    seconds = alike[0].topk(count, dim=1).indices.flatten()
-    firsts = alike[1].T.topk(count, dim=1).indices.flatten()
-    each = torch.arange(len(same), device=same.device).repeat_interleave(count)
+    seconds = alike[0, :n].topk(count, dim=1).indices.flatten()
+    firsts = alike[1].T[:n].topk(count, dim=1).indices.flatten()
+    each = torch.arange(n, device=same.device).repeat_interleave(count)
     return torch.cat([each, firsts]), torch.cat([seconds, each])
 
 

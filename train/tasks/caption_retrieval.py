@@ -77,12 +77,14 @@ def seeking(opened: OpenedStream, recipe: Recipe, rows: Sentences, cut: Cut) -> 
 def recalls(model: Sought, batch: Sides) -> dict[str, float]:
     """Recall at 1, the mean of both directions, by the score of pairs and by embeddings alone."""
     n, own = len(batch), torch.arange(len(batch))
-    found = {}
-    rows = [model.scores(together(batch.first.rows(row.expand(n)), batch.second)).cpu() for row in own]
-    matrices = {"recall": torch.stack(rows)}
+    matrices = {}
+    if model.settings.matching:
+        rows = [model.scores(together(batch.first.rows(row.expand(n)), batch.second)).cpu() for row in own]
+        matrices["recall"] = torch.stack(rows)
     if model.embedding is not None:
-        embedded = model.embed(batch.first), model.embed(batch.second)
+        embedded = model.embed(0, batch.first), model.embed(1, batch.second)
         matrices["recall of embeddings"] = (embedded[0] @ embedded[1].T).cpu()
+    found = {}
     for name, scores in matrices.items():
         hits = [(each.argmax(dim=1) == own).double().mean() for each in (scores, scores.T)]
         found[name] = float(sum(hits) / 2)

@@ -20,6 +20,24 @@ class Reading(Block):
     """How many stand one behind another, each in another language, translations of each other; null: all."""
 
 
+class BackboneSettings(Block):
+    """Region features from pixels, inside the model, instead of stored ones. The defaults are ResNet-101."""
+
+    width: PositiveInt = 64
+    """Channels of the stem; the features of regions have 32 times as many."""
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 23, 3)
+    """Bottlenecks of each stage; the last stage reads regions."""
+    form: Literal["caffe", "torchvision"] = "caffe"
+    """`caffe`, as published: the first convolution of a stage strides, pixels are blue, green and red from 0
+    to 255 less their means. `torchvision`: the second one strides, pixels have unit variance."""
+    cells: PositiveInt = 14
+    """A region is so many cells wide and high after RoIAlign."""
+    frozen: int = Field(default=2, ge=0, le=4)
+    """Stages that do not learn, the stem with the first of them."""
+    weights: str = ""
+    """A checkpoint with torchvision's names; batch norms are frozen at what it says."""
+
+
 class MultilingualSettings(Block):
     """Pre-training of VL-BERT and MM-BERT: A, B and C are ways of reading."""
 
@@ -37,6 +55,9 @@ class MultilingualSettings(Block):
     """The hub's commit, for `bert` by name."""
     checkpoint: str = ""
     """A VL-BERT or MM-BERT checkpoint to lay over it, as `vlbert.compatibility.init` says."""
+    backbone: BackboneSettings | None = None
+    """Compute what regions show from the pixels of the shards (VL-BERT end to end); null: read stored
+    features. Boxes, and what is to be predicted of them, are those of the regions either way."""
 
 
 class StreamTuning(Block):
@@ -60,6 +81,12 @@ class SeekSettings(StreamTuning):
     """Of each row on either side, against which its own other side is scored: drawn from the batch in
     proportion to how alike the embeddings find them. 0 as published: half of the rows come with the first
     side of any other, and each row is by itself told to be right or wrong."""
+
+    scored: PositiveInt | None = None
+    """Rows of a step whose pairs are scored, which costs several times what embeddings do; null: all."""
+    pooling: Literal["first", "mean"] = "mean"
+    """Which state a score or an embedding is made of: that of [CLS], as published, or the mean of all, from
+    which small models learn much faster."""
 
     @model_validator(mode="after")
     def _learns(self) -> Self:
