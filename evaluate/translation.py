@@ -112,7 +112,8 @@ def require_sacrebleu() -> None:
 
 def score(found: Sequence[str], references: Sequence[str], protocol: str, language: str) -> list[Metric]:
     """Corpus BLEU and chrF, from 0 to 100, as written and with case left out; see sacreBLEU's signatures."""
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     metrics = []
     for metric in (BLEU(), CHRF(), BLEU(lowercase=True), CHRF(lowercase=True)):

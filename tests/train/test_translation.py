@@ -32,17 +32,19 @@ def start(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(
-    world: Path, start: Path, method: str = "encoder_decoder", table: Path | None = None, **overrides: Any
+    world: Path, start: Path, method: str = "encoder_decoder", table: Path | None = None, **settings: Any
 ) -> StreamTask:
-    job, loaded = tuning_job(world, start, table or world / "00000.parquet", RECIPES[method], **overrides)
-    if overrides.get("settings.without"):
+    """A task over the toy world; `settings` are those of the recipe."""
+    given = {f"settings.{name}": value for name, value in settings.items()}
+    job, loaded = tuning_job(world, start, table or world / "00000.parquet", RECIPES[method], **given)
+    if settings.get("without"):
         job = replace(job, regions=())
     task = open_task(job, loaded)
     assert isinstance(task, StreamTask)
     return task
 
 
-def said(task: StreamTask, ids: Any) -> list[str]:
+def said(task: StreamTask, ids: Any) -> list[str | None]:
     return [task.start.vocabulary.tokenizer.id_to_token(int(number)) for number in ids]
 
 
@@ -57,8 +59,8 @@ def test_a_row_holds_a_caption_and_all_of_its_translation(world: Path, start: Pa
         sample = samples[task.examples.key(row).split("#")[0]]
         by_lang = {caption.lang: caption for caption in sample.captions}
         decode = task.start.vocabulary.tokenizer.decode
-        assert decode(source.text.ids).lower() == by_lang["en"].text.lower()
-        assert decode(each.target).lower() == by_lang["de"].text.lower()
+        assert decode(source.text.ids.tolist()).lower() == by_lang["en"].text.lower()
+        assert decode(each.target.tolist()).lower() == by_lang["de"].text.lower()
         assert by_lang["de"].translates == by_lang["en"].id == task.examples.key(row)
         assert said(task, each.target[[0, -1]]) == ["[SEP]", "[SEP]"]
 
@@ -96,7 +98,7 @@ def test_a_translation_that_is_cut_has_no_stop(world: Path, tmp_path: Path) -> N
 def test_every_trained_parameter_is_reached_and_learns(
     world: Path, start: Path, method: str, without: str
 ) -> None:
-    task = opened(world, start, method, **({"settings.without": without} if without else {}))
+    task = opened(world, start, method, without=without)
     torch.manual_seed(0)
     model = task.build_model()
     assert not task.fresh  # the head of masked words comes along
@@ -121,7 +123,7 @@ def test_every_trained_parameter_is_reached_and_learns(
 
 
 def test_a_decoder_of_its_own_begins_as_the_encoder(world: Path, start: Path) -> None:
-    shared, own = (opened(world, start, **{"settings.shared": value}) for value in (True, False))
+    shared, own = (opened(world, start, shared=value) for value in (True, False))
     models = [task.build_model().eval() for task in (shared, own)]
     assert len(list(models[1].parameters())) > len(list(models[0].parameters()))
     batch: Any = shared.collate(
@@ -164,7 +166,7 @@ class TestRefused:
 
     def test_a_language_that_there_is_not(self, world: Path, start: Path) -> None:
         with pytest.raises(DataError, match="no caption is in 'du'"):
-            opened(world, start, **{"settings.target": "du"})
+            opened(world, start, target="du")
 
     def test_more_words_than_positions(self, world: Path, tmp_path: Path) -> None:
         given = {"vlbert__model__positions": 40, "lengths__words": 16}
