@@ -8,7 +8,8 @@ from torch import Tensor
 
 from store.errors import ConfigError
 from train.config import ModelSizes
-from train.models.attended import Attended
+from train.layers import initialise
+from train.models.attended import Attended, Related
 from train.models.heads import TRUNK, PairBatch, Place, Referred, choice_loss, encode_pairs
 from train.models.mvptr import Mvptr
 from train.recipe import load_recipe, task_settings
@@ -51,7 +52,8 @@ def batch(*, extra: int = 0) -> PairBatch:
 
 def head(*, place: bool = True, soft: bool = False) -> Attended:
     model = Attended(trunk(), 6, soft=soft, place=place).eval()
-    model.head[3].weight.data.normal_(generator=torch.Generator().manual_seed(2))  # type: ignore[union-attr,operator]
+    for i, last in enumerate((model.head[2], model.related.last)):
+        last.weight.data.normal_(generator=torch.Generator().manual_seed(i))  # type: ignore[union-attr,operator]
     return model
 
 
@@ -62,6 +64,39 @@ def test_words_and_regions_fit_as_in_pre_training_at_first() -> None:
     answered = model.keys(torch.cat([states, torch.zeros(3, h)], dim=1)).view(3, -1, h)[:, 1]
     expected = model.trunk.text_projection(words) @ model.trunk.vision_projection(states).T
     torch.testing.assert_close(asked @ answered.T, expected)
+
+
+def test_looks_begin_at_their_end_of_the_text_with_words_that_tell_regions_apart() -> None:
+    model, given = head(), batch(extra=2)
+    encoded = encode_pairs(model.trunk, given)
+    fits = torch.zeros(B, 4, WORDS + 2, REGIONS + 2)
+    fits[:, :, 1, 0] = 20.0
+    fits[:, :, :, REGIONS:] = torch.linspace(-50, 50, WORDS + 2)[:, None]
+    front, back, spare, _ = model._heed(encoded, fits).detach().unbind(dim=1)
+    assert (front.argmax(dim=1) == 1).all()
+    assert (spare.argmax(dim=1) == 1).all()
+    assert (front[:, 3:] < 0.01).all()
+    assert (back[:, 0] < back[:, 3]).all()
+    assert not any(heeds[:, WORDS:].any() for heeds in (front, back, spare))
+
+
+def test_a_relation_is_learnt_from_words_and_boxes() -> None:
+    """One word of six says which way; the label is whether things lie that way: no side alone tells it."""
+    torch.manual_seed(0)
+    related = Related(16, 2).apply(initialise)
+    table, mask = torch.randn(8, 16), torch.ones(64, 6, dtype=torch.bool)
+    optimiser = torch.optim.AdamW(related.parameters(), lr=5e-3)
+    for _ in range(160):
+        way = torch.randn(64, 2).sign()
+        apart = torch.cat([way, way / 2**0.5], dim=1)
+        ids, said = torch.randint(2, 8, (64, 6)), torch.randint(0, 2, (64,))
+        ids[torch.arange(64), torch.randint(0, 6, (64,))] = said
+        right = (way[torch.arange(64), said] > 0).long()
+        scores = related(table[ids], mask, apart)
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(scores, right).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    assert (scores.argmax(dim=1) == right).float().mean() > 0.9
 
 
 def test_padding_changes_no_answer() -> None:
