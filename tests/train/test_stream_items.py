@@ -90,9 +90,19 @@ def test_each_task_learns_its_first_batch_by_heart(
     assert set(task.validate(model.eval())) == {"accuracy"}
 
 
+def test_a_head_that_looks_regions_up(world: Path, start: Path, table: Path) -> None:
+    """Nothing is found where there is no region, and what stands beside a row's regions is no part of it."""
+    task = opened(world, start, table, "vlbert-vqa-tiny")
+    model, batch = task.build_model().eval(), first_batch(task)
+    alone = model.scores(batch.rows(torch.tensor([2])))  # type: ignore[operator]
+    torch.testing.assert_close(model.scores(batch)[2:3], alone, rtol=1e-4, atol=1e-5)  # type: ignore[operator]
+    blind = opened(world, start, table, "vlbert-vqa-tiny", without="regions")
+    assert torch.isfinite(blind.build_model()(first_batch(blind))["total"])
+
+
 def test_heads_begin_as_those_of_pre_training(world: Path, start: Path, table: Path) -> None:
     given = open_stream(start).model().state_dict()
-    answers = opened(world, start, table, "vlbert-vqa-tiny").build_model().state_dict()
+    answers = opened(world, start, table, "vlbert-vqa-tiny", head="words").build_model().state_dict()
     assert torch.equal(answers["head.0.dense.weight"], given["word_head.transform.weight"])
     assert torch.equal(answers["head.0.norm.weight"], given["word_head.norm.weight"])
     task = opened(world, start, table, "vlbert-refcoco-tiny")

@@ -47,7 +47,7 @@ def stream_job(
 ) -> Job:
     """A job over a world; overrides by dotted key with `__` for dots."""
     dotted = {name.replace("__", "."): value for name, value in overrides.items()}
-    loaded = load_recipe(recipe, {**TINY, **BATCHES[recipe], **dotted})
+    loaded = load_recipe(recipe, {**TINY, **BATCHES.get(recipe, {}), **dotted})
     for name in ("out", "scratch", "logs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     return Job(

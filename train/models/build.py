@@ -8,7 +8,10 @@ from train.config import Recipe
 from train.layout import positions
 from train.models.mvptr import Mvptr
 from train.models.vlbert import VlBert
+from train.models.vlbert_backbone import EndToEnd, backbone_dim
 from train.models.vlbert_pretrained import Pretrained
+from train.recipe import task_settings
+from train.vlbert.settings import MultilingualSettings
 from train.vocabulary import Vocabulary
 
 
@@ -35,12 +38,17 @@ def build_vlbert(recipe: Recipe, words: int, feature_dim: int, classes: int) -> 
 
     Args:
         words: word pieces.
-        feature_dim: D of the regions' features; 0 for a model that never sees.
+        feature_dim: D of the regions' features; 0 for a model that never sees. A backbone has its own.
         classes: C of the regions' posteriors.
     """
-    settings = recipe.vlbert
-    trunk = VlBert(settings.model, settings.compatibility, words=words, feature_dim=feature_dim)
-    return Pretrained(trunk, settings.objectives, classes)
+    family, settings = recipe.vlbert, task_settings(recipe)
+    backbone = settings.backbone if isinstance(settings, MultilingualSettings) else None
+    if backbone is not None:
+        feature_dim = backbone_dim(backbone)
+    trunk = VlBert(family.model, family.compatibility, words=words, feature_dim=feature_dim)
+    if backbone is not None:
+        return EndToEnd(trunk, family.objectives, classes, backbone)
+    return Pretrained(trunk, family.objectives, classes)
 
 
 @torch.no_grad()

@@ -41,7 +41,8 @@ class Pretrained(nn.Module):
 
     def forward(self, batch: JointBatch) -> dict[str, Tensor]:
         """The losses that are on and have anything to say of the batch, and their weighted sum as `total`."""
-        states, weights = self.trunk.encode(batch), self.objectives.weights()
+        batch, weights = self.sighted(batch), self.objectives.weights()
+        states = self.trunk.encode(batch)
         first = self.objectives.per_sample_first
         found = {}
         if self.word_head is not None:
@@ -60,6 +61,10 @@ class Pretrained(nn.Module):
             found["matching"] = self.match_head.loss(states.pooled, batch.matched)
         total = torch.stack([weights[name] * loss for name, loss in found.items()]).sum()
         return {**found, "total": total}
+
+    def sighted(self, batch: JointBatch) -> JointBatch:
+        """The batch with features of its regions: those that it has. `EndToEnd` computes them."""
+        return batch
 
     def word_logits(self, states: Tensor) -> Tensor:
         """[n, h] -> [n, words]."""

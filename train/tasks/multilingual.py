@@ -22,6 +22,7 @@ from train.config import Recipe
 from train.inputs import RegionStores
 from train.job import Job
 from train.models.build import build_vlbert
+from train.models.vlbert_backbone import EndToEnd, backbone_dim
 from train.models.vlbert_pretrained import Pretrained
 from train.models.vlbert_start import StreamStart, open_stream, require_same_words, start_from
 from train.order import Place
@@ -30,6 +31,7 @@ from train.task import Stream
 from train.vlbert.batch import JointBatch
 from train.vlbert.collate import JointExample, collate_joint
 from train.vlbert.data import Sentences
+from train.vlbert.pixels import Pictures
 from train.vlbert.reader import Reader
 from train.vlbert.regions import BACKGROUND, Detector
 from train.vlbert.settings import MultilingualSettings, Reading
@@ -48,6 +50,7 @@ class Multilingual:
     Attributes:
         rows: by stream.
         starts: models to start from, the later laid over the earlier.
+        pictures: of the samples, where the model has a backbone.
         told: what of these did not fit, after `build_model`.
     """
 
@@ -58,6 +61,7 @@ class Multilingual:
     attributes: tuple[str, ...]
     rows: Mapping[str, Sentences]
     starts: Sequence[StreamStart]
+    pictures: Pictures | None = None
     told: list[str] = field(default_factory=list)
 
     @property
@@ -71,6 +75,8 @@ class Multilingual:
         model = build_vlbert(self.recipe, self.vocabulary.words, detector.feature_dim, len(detector.classes))
         if all(rows.reading.source != "pictures" for rows in self.rows.values()):
             model.trunk.learn(regions=False)
+        if isinstance(model, EndToEnd) and model.backbone.settings.weights:
+            model.backbone.load(Path(model.backbone.settings.weights))
         self.told[:] = start_from(model, self.recipe, self.settings, self.starts)
         return model
 
@@ -78,7 +84,7 @@ class Multilingual:
         """What `train.models.vlbert_start.open_stream` needs to open the model."""
         languages = sorted({language for rows in self.rows.values() for language in rows.languages()})
         return {
-            "feature_dim": self.detector.feature_dim,
+            "feature_dim": self._feature_dim(),
             "classes": list(self.detector.classes),
             "attributes": list(self.attributes),
             "languages": languages,
@@ -100,12 +106,17 @@ class Multilingual:
                 losses[name] = losses.get(name, 0.0) + float(value.detach()) * len(places) / len(rows)
             if model.word_head is not None:
                 labelled = batch.labels != IGNORE
-                found = model.word_logits(model.trunk.encode(batch).text[labelled]).argmax(dim=1)
+                states = model.trunk.encode(model.sighted(batch))
+                found = model.word_logits(states.text[labelled]).argmax(dim=1)
                 right += int((found == batch.labels[labelled]).sum())
                 asked += int(labelled.sum())
         if not losses:
             return {}
         return {"words": right / asked, **losses} if asked else {"less": -losses["total"], **losses}
+
+    def _feature_dim(self) -> int:
+        backbone = self.settings.backbone
+        return self.detector.feature_dim if backbone is None else backbone_dim(backbone)
 
     def _stream(self, name: str, rows: Sentences) -> Stream:
         def collated(examples: Sequence[JointExample], draws: np.random.Generator) -> JointBatch:
@@ -125,7 +136,8 @@ class Multilingual:
         )
 
     def _collate(self, examples: Sequence[JointExample]) -> JointBatch:
-        return collate_joint(examples, self.detector.feature_dim, len(self.detector.classes))
+        batch = collate_joint(examples, self.detector.feature_dim, len(self.detector.classes))
+        return batch if self.pictures is None else self.pictures.beside(batch, examples)
 
 
 def prepare(job: Job, recipe: Recipe) -> Multilingual:
@@ -160,7 +172,9 @@ def prepare(job: Job, recipe: Recipe) -> Multilingual:
     }
     named = store.meta if store else starts[-1].about if starts else {}
     attributes = tuple(named.get("attributes") or ())
-    return Multilingual(recipe, settings, vocabulary, detector, attributes, rows, starts)
+    backbone = settings.backbone
+    pictures = Pictures([Path(path) for path in job.shards], backbone) if backbone else None
+    return Multilingual(recipe, settings, vocabulary, detector, attributes, rows, starts, pictures)
 
 
 def check_readings(recipe: Recipe, readings: Mapping[str, Reading], languages: int) -> None:

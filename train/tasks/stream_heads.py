@@ -7,6 +7,7 @@ from torch import nn
 from train.models.translator import WORDS_ALONE, Translator
 from train.models.vlbert import VlBert
 from train.models.vlbert_heads import Answered, Chosen, Referred, Translated
+from train.models.vlbert_looking import Looking
 from train.models.vlbert_pretrained import Pretrained
 from train.models.vlbert_seeking import Sought
 from train.tasks.stream_settings import ChoosingSettings, StreamAnswerSettings, StreamReferringSettings
@@ -28,6 +29,8 @@ def build_stream_head(settings: StreamTuning, trunk: VlBert, classes: int) -> nn
         return Pretrained(trunk, WORDS_ALONE, 0) if masked else Translator(trunk, shared=settings.shared)
     if isinstance(settings, StreamAnswerSettings):
         soft = settings.loss == "sigmoid"
+        if settings.head == "looking":
+            return Looking(trunk, classes, soft=soft)
         return Answered(trunk, classes, settings.head, settings.wide, soft=soft)
     if isinstance(settings, StreamReferringSettings):
         return Referred(trunk)

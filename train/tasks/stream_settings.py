@@ -12,8 +12,9 @@ from train.vlbert.settings import StreamTuning
 class StreamAnswerSettings(StreamTuning):
     """Visual question answering."""
 
-    head: Literal["words", "linear", "mlp"] = "words"
-    """On the state of [MASK]: `words`, as published, begins as the head of masked words; `linear`, `mlp`."""
+    head: Literal["words", "linear", "mlp", "looking"] = "words"
+    """On the state of [MASK]: `words`, as published, begins as the head of masked words; `linear`, `mlp`;
+    `looking`: looks regions up, see train/models/vlbert_looking.py."""
     wide: PositiveInt = 1024
     """Hidden width of `mlp`."""
     loss: Literal["sigmoid", "softmax"] = "sigmoid"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ class Scene:
         size: float32 [2], width and height in the same pixels.
         hidden: bool [K], features that the model is not to see.
         posteriors: float32 [K, C], what is to be predicted; zeros where nothing is.
+        mirrored: whether boxes are turned from left to right.
     """
 
     boxes: Floats
@@ -49,6 +51,7 @@ class Scene:
     size: Floats
     hidden: Flags
     posteriors: Floats
+    mirrored: bool = False
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -60,9 +63,9 @@ class Scene:
     def first(self, count: int) -> Scene:
         """The first regions; the whole image keeps its mean over all."""
         rows = slice(count)
-        return Scene(
-            self.boxes[rows], self.features[rows], self.size, self.hidden[rows], self.posteriors[rows]
-        )
+        per_region = ("boxes", "features", "hidden", "posteriors")
+        cut: dict[str, Any] = {name: getattr(self, name)[rows] for name in per_region}
+        return replace(self, **cut)
 
 
 def certainty(regions: Regions, *, background: bool, include_background: bool = False) -> Floats:
@@ -133,6 +136,7 @@ def arrange(
         size=size,
         hidden=np.append(False, hidden[order]),
         posteriors=np.concatenate([np.zeros((1, wanted.shape[1]), np.float32), wanted[order]]),
+        mirrored=mirrored,
     )
 
 
