@@ -158,7 +158,9 @@ def test_gradients_reach_the_backbone(world: Path, pictured: Path, tmp_path: Pat
     assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     moved = {n.split(".")[1] for n, p in model.named_parameters() if p.grad is not None and "backbone" in n}
     assert moved == {"layer2", "layer3", "layer4"}
-    assert float(model.backbone.layer2[0].conv1.weight.grad.abs().sum()) > 0  # type: ignore[union-attr,index]
+    reached = dict(model.backbone.named_parameters())["layer2.0.conv1.weight"].grad
+    assert reached is not None
+    assert reached.abs().sum() > 0
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     first = float(model(batch)["total"].detach())
     for _ in range(30):
@@ -181,7 +183,7 @@ def test_what_is_hidden_is_not_in_the_pixels(world: Path, pictured: Path, tmp_pa
 
 @pytest.mark.usefixtures("alone")
 def test_a_run_from_pixels_to_a_model(world: Path, pictured: Path, tmp_path: Path) -> None:
-    short = {"run__steps": 4, "data__held_out": 0.2, "run__validate_every": 4}
+    short: dict[str, Any] = {"run__steps": 4, "data__held_out": 0.2, "run__validate_every": 4}
     job = stream_job(world, tmp_path, "vlbert-e2e-tiny", **SMALLER, **short)
     job = replace(job, shards=(str(pictured),))
     train(job, 0, 1, "cpu", lambda report: None)

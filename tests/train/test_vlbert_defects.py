@@ -14,24 +14,30 @@ import torch
 from torch.nn import functional
 
 from store.errors import ConfigError
+from store.shards import ShardWriter, read_metadata
 from tests.train.test_vlbert_functions import detected
-from tests.train.vlbert_toys import stream_job
+from tests.train.tuning_toys import add_truth, tuning_job
+from tests.train.vlbert_toys import stream_job, stream_start
 from train.batch import IGNORE
 from train.config import Recipe
+from train.draws import seed64
 from train.models.masked_generation import Special, next_words, translate_masked
 from train.models.vlbert import VlBert
 from train.models.vlbert_heads import Retrieved
 from train.models.vlbert_pretrained import MatchHead, Pretrained
 from train.order import Place
 from train.recipe import load_recipe
+from train.task import open_task
 from train.tasks.multilingual import Multilingual, prepare
+from train.tasks.streams import StreamTask
 from train.tokenizer import TokenizerParams
 from train.tokenizer import train as train_tokenizer
 from train.trainer import train
 from train.vlbert.batch import JointBatch
 from train.vlbert.collate import collate_joint, unlabelled
 from train.vlbert.config import Compatibility, StreamObjectives, StreamSizes
-from train.vlbert.regions import arrange, certainty
+from train.vlbert.reader import Reader
+from train.vlbert.regions import BACKGROUND, Detector, arrange, certainty
 from train.vlbert.texts import Text, kept_together, lower_and_strip, sentences, split
 from train.vocabulary import Vocabulary
 
@@ -135,6 +141,29 @@ def test_2_a_match_is_told_at_one_half() -> None:
     )
 
 
+def test_2_answers_are_those_of_training(world: Path, tmp_path: Path) -> None:
+    """Published: answers and words of the test files are classes, and VQA is validated on what it trains on.
+
+    What decides which checkpoint is best is the task's own accuracy; the published one is never logged.
+    """
+    start = stream_start(world, tmp_path / "start")
+    samples = list(read_metadata(add_truth(world, tmp_path / "truth")))
+    kept = [n for n, each in enumerate(samples) if seed64("held out", each.key) < 0.2 * 2**63]
+    assert 0 < len(kept) < len(samples)
+    (tmp_path / "told").mkdir()
+    with ShardWriter(tmp_path / "told/00000.tar", tmp_path / "told/00000.parquet") as writer:
+        for number, sample in enumerate(samples):
+            asked = [{"question": "what is it", "answer": "zebra" if number in kept else "star"}]
+            writer.write(replace(sample, truth={"questions": asked}))
+    job, recipe = tuning_job(world, start, tmp_path / "told/00000.parquet", "vlbert-vqa-tiny")
+    task = open_task(job, recipe)
+    assert isinstance(task, StreamTask)
+    assert task.names == ("star",)
+    assert not {int(key[5:10]) for key in map(task.examples.key, range(len(task.examples)))} & set(kept)
+    torch.manual_seed(0)
+    assert dict(task.validate(task.build_model().eval())) == {"accuracy": 0.0}  # nobody knows a zebra
+
+
 def test_3_without_vision_nothing_of_the_image_is_left() -> None:
     """One switch instead of a second class; published, zero vectors are attended, and tell how many they are."""
     few, many = batch(2), batch(5)
@@ -213,6 +242,20 @@ def test_8_posteriors_are_read_where_they_are_asked_for(world: Path, tmp_path: P
     ]
     assert first[0] != 2
     assert first[1] == 2
+
+
+def test_8_the_switch_reaches_the_order_of_regions(world: Path, tmp_path: Path) -> None:
+    regions = detected(4)
+    told = replace(regions, posteriors=np.tile(np.array([0.1, 0.7, 0.1, 0.1], np.float32), (4, 1)))
+    assert told.posteriors is not None
+    told.posteriors[2] = [0.97, 0.01, 0.01, 0.01]  # surely nothing
+    job = stream_job(world, tmp_path)
+    for switch, place in ((False, 3), (True, 0)):
+        given = {"vlbert": {"compatibility": {"sort_include_background": switch}}}
+        recipe = Recipe.model_validate({**job.recipe, **given})
+        vocabulary = Vocabulary(Path(job.tokenizer) / "tokenizer.json")
+        reader = Reader(recipe, vocabulary, Detector(3, (BACKGROUND, "a", "b", "c"), background=True))
+        assert reader.order(told).tolist().index(2) == place
 
 
 def test_9_masking_leaves_no_trace(world: Path, tmp_path: Path) -> None:
