@@ -124,6 +124,7 @@ class Translator(Pretrained):
         states, _ = self.follow(batch.target[:, :-1].clamp(min=0), self.remember(batch))
         return self.word_logits(states[there])
 
+    @torch.no_grad()
     def translate(
         self,
         batch: JointBatch,
