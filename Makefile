@@ -51,10 +51,12 @@ evaluate: setup  ## score the pre-trained model, after making it where needed
 	@$(RUN) run score_detector score_phrases retrieval retrieval_no_phrases overlap -p $(PROFILE) $(ARGS)
 
 tasks: setup  ## the pre-trained model's tasks: tuned, and scored beside models without images
-	@$(RUN) run score_vqa score_entailment score_referring retrieval_reranked grounding -p $(PROFILE) $(ARGS)
+	@$(RUN) run -f stages/mvptr.yaml score_vqa score_entailment score_referring retrieval_reranked grounding \
+	  -p $(PROFILE) $(ARGS)
 
 ablations: setup  ## pre-training with and without phrases, tags and the grounding loss, by retrieval
-	@$(RUN) run retrieval retrieval_no_phrases retrieval_tags retrieval_no_grounding -p $(PROFILE) $(ARGS)
+	@$(RUN) run -f stages/mvptr.yaml retrieval retrieval_no_phrases retrieval_tags retrieval_no_grounding \
+	  -p $(PROFILE) $(ARGS)
 
 report: setup  ## write the report of what there is
 	@$(RUN) report -p $(PROFILE) $(ARGS)

@@ -21,7 +21,7 @@ from rich.console import Console
 from pipeline.config import Config, load_config
 from pipeline.graph import Node, build_graph, nodes_of, select
 from pipeline.lock import LockedError, owner_of
-from pipeline.named import open_pipeline
+from pipeline.named import open_pipeline, pipelines_beside, require_stages
 from pipeline.plan import NodePlan, plan_all
 from pipeline.verbs import Verbs
 from pipeline.workspace import Workspace
@@ -247,13 +247,14 @@ def gc(
     profile: Profile = "demo",
     as_json: AsJson = False,
 ) -> None:
-    """List, or delete, artifacts that the present configuration does not name."""
+    """List, or delete, artifacts that neither stages.yaml nor a file of the folder `stages` names."""
     from pipeline.garbage import collect, find_garbage
     from pipeline.view import garbage_table
 
     config, _ = _read(file, profile, words)
     workspace = Workspace(config.workspace)
-    found = find_garbage(workspace, plan_all(build_graph(config), workspace))
+    every = pipelines_beside(config, [word for word in words or [] if "=" in word])
+    found = find_garbage(workspace, [plan_all(build_graph(each), workspace) for each in every])
     if as_json:
         _print_json([{"path": str(g.path), "why": g.why, "size": g.size} for g in found])
     elif found:
@@ -293,7 +294,9 @@ def _read(file: Path, profile: str, words: list[str] | None) -> tuple[Config, li
     """Sort the words of a command into overrides and targets."""
     overrides = [word for word in words or [] if "=" in word]
     targets = [word for word in words or [] if "=" not in word]
-    return open_pipeline(file, profile, overrides), targets
+    config = open_pipeline(file, profile, overrides)
+    require_stages(config, targets)
+    return config, targets
 
 
 def _plans(file: Path, profile: str, words: list[str] | None) -> dict[str, NodePlan]:

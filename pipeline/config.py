@@ -1,4 +1,4 @@
-"""stages.yaml, a profile and the command line's key=value -> one typed configuration."""
+"""stages.yaml, what extends it, a profile and the command line's key=value -> one typed configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.validate import validate
 from pipeline.yamlfile import KeyPath, YamlFile, read_yaml
 from store.errors import ConfigError, did_you_mean
 
-TOP = ("data", "workspace", "executor", "workers", "notes", "datasets", "stages", "profiles")
+TOP = ("extends", "data", "workspace", "executor", "workers", "notes", "datasets", "stages", "profiles")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -46,7 +46,8 @@ class Config:
     """The configuration in force.
 
     Attributes:
-        file: stages.yaml with its line numbers.
+        file: stages.yaml with its line numbers, or a file that extends it.
+        root: folder of stages.yaml, from which paths in it are meant.
         profile: name of the profile.
         data: absolute folder of raw data sets.
         workspace: absolute folder of the profile's artifacts.
@@ -60,6 +61,7 @@ class Config:
     """
 
     file: YamlFile
+    root: Path
     profile: str
     data: Path
     workspace: Path
@@ -75,6 +77,13 @@ class Config:
         """File and line (or the override) that a key comes from, and its dotted name."""
         return _where(self.file, self.origins, path)
 
+    def names(self, override: str) -> bool:
+        """Whether the key of `key=value` is one of this configuration."""
+        first, *rest = override.partition("=")[0].split(".")
+        if first in ("stages", "datasets"):
+            return bool(rest) and rest[0] in getattr(self, first)
+        return first in TOP or first in self.stages
+
     def expand(self, value: Any, **names: Any) -> Any:
         """Replace ${data} and the given names in every string of `value`.
 
@@ -86,8 +95,10 @@ class Config:
 def load_config(path: Path, profile: str = "demo", overrides: Iterable[str] = ()) -> Config:
     """Read stages.yaml and lay the profile, then the overrides, over it.
 
+    A file may say `extends: ../stages.yaml` and hold what it adds or changes: key by key, null takes away.
+
     Args:
-        path: stages.yaml.
+        path: stages.yaml, or a file that extends it.
         profile: a key of its `profiles`.
         overrides: `key=value`, value in YAML. Keys: `stages.detector.params.steps`, in short
             `detector.steps`; `datasets.train.count`; `workspace`. A null value removes the key.
@@ -95,14 +106,10 @@ def load_config(path: Path, profile: str = "demo", overrides: Iterable[str] = ()
     Raises:
         ConfigError: names file, line, key and remedy.
     """
-    file = read_yaml(path)
-    if not isinstance(file.data, dict):
-        raise ConfigError(f"{path.name}:1: expected keys and values", "see docs/architecture.md")
+    *_, root = chain = _extended(path)
+    file = functools.reduce(lambda base, over: over.over(base), reversed(chain))
     data: dict[str, Any] = file.data
     origins: dict[KeyPath, str] = {}
-    for key in data:
-        if key not in TOP:
-            raise ConfigError(f"{file.where((key,))}: unknown key '{key}'", did_you_mean(key, TOP))
     profiles = data.pop("profiles", None) or {"demo": {}}
     if not isinstance(profiles, dict) or not isinstance(profiles.get(profile) or {}, dict):
         raise ConfigError(f"{file.where(('profiles', profile))}: expected keys and values")
@@ -119,10 +126,37 @@ def load_config(path: Path, profile: str = "demo", overrides: Iterable[str] = ()
         except yaml.YAMLError as error:
             raise ConfigError(f"{override}: the value is not YAML", "quote it") from error
         _set(data, key, value, origins, override)
-    return _typed(file, data, profile, origins)
+    return _typed(file, root.path.resolve().parent, data, profile, origins)
 
 
-def _typed(file: YamlFile, data: dict[str, Any], profile: str, origins: dict[KeyPath, str]) -> Config:
+def _extended(path: Path) -> list[YamlFile]:
+    """The file, the one that it extends, and so on."""
+    chain: list[YamlFile] = []
+    while True:
+        file = read_yaml(path)
+        if not isinstance(file.data, dict):
+            raise ConfigError(f"{path.name}:1: expected keys and values", "see docs/architecture.md")
+        for key in file.data:
+            if key not in TOP:
+                raise ConfigError(f"{file.where((key,))}: unknown key '{key}'", did_you_mean(key, TOP))
+        if path.resolve() in [each.path.resolve() for each in chain]:
+            raise ConfigError(
+                f"{chain[-1].where(('extends',))}: extends itself by way of {path.name}", "end it"
+            )
+        chain.append(file)
+        base = file.data.pop("extends", None)
+        if base is None:
+            return chain
+        if not isinstance(base, str) or not (path.parent / base).is_file():
+            raise ConfigError(
+                f"{file.where(('extends',))}: no file {base}", "name it from this file's folder"
+            )
+        path = path.parent / base
+
+
+def _typed(
+    file: YamlFile, root: Path, data: dict[str, Any], profile: str, origins: dict[KeyPath, str]
+) -> Config:
     def where(path: KeyPath) -> str:
         return _where(file, origins, path)
 
@@ -147,9 +181,9 @@ def _typed(file: YamlFile, data: dict[str, Any], profile: str, origins: dict[Key
     notes = data.get("notes") or []
     if not isinstance(notes, list):
         raise ConfigError(f"{where(('notes',))}: expected a list of sentences, found {notes!r}")
-    root = file.path.resolve().parent
     return Config(
         file=file,
+        root=root,
         profile=profile,
         data=(root / str(data.get("data", "data"))).resolve(),
         workspace=(root / str(data.get("workspace", "work"))).resolve() / profile,
@@ -171,7 +205,7 @@ def _set(data: dict[str, Any], key: str, value: Any, origins: dict[KeyPath, str]
         if len(parts) == 1:
             raise ConfigError(f"{origin}: '{key}' names a stage", f"name a parameter: {key}.steps=300")
         parts = ("stages", parts[0], "params", *parts[1:])
-    if parts[0] not in TOP or parts[0] == "profiles":
+    if parts[0] not in TOP or parts[0] in ("profiles", "extends"):
         known = [*TOP, *stages]
         raise ConfigError(f"{origin}: unknown key '{parts[0]}'", did_you_mean(parts[0], known))
     if parts[0] in ("stages", "datasets") and len(parts) > 2 and parts[1] not in (data.get(parts[0]) or {}):

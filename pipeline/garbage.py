@@ -23,11 +23,17 @@ class Garbage:
     size: int
 
 
-def find_garbage(workspace: Workspace, plans: Mapping[str, NodePlan]) -> list[Garbage]:
-    """What the present configuration neither names nor may still reuse."""
-    needed = {plan.folder for plan in plans.values()} | {partial_of(plan.folder) for plan in plans.values()}
-    needed |= {shard.folder for plan in plans.values() for shard in plan.shards if shard.folder}
-    pending = {name for name, plan in plans.items() if plan.pending}
+def find_garbage(workspace: Workspace, pipelines: Iterable[Mapping[str, NodePlan]]) -> list[Garbage]:
+    """What none of the present pipelines names or may still reuse.
+
+    Args:
+        pipelines: the plans of each that works in this workspace.
+    """
+    plans = [(name, plan) for each in pipelines for name, plan in each.items()]
+    needed = {plan.folder for _, plan in plans} | {partial_of(plan.folder) for _, plan in plans}
+    needed |= {shard.folder for _, plan in plans for shard in plan.shards if shard.folder}
+    names = {name for name, _ in plans}
+    pending = {name for name, plan in plans if plan.pending}
     found = []
     for node, folder in workspace.everything():
         if folder in needed or node in pending:  # a pending node may turn out to need what it has
@@ -37,7 +43,7 @@ def find_garbage(workspace: Workspace, plans: Mapping[str, NodePlan]) -> list[Ga
         elif not (folder / MANIFEST).exists():
             why = "a deletion that was cut off"
         else:
-            why = "another configuration" if node in plans else "no stage of this name"
+            why = "another configuration" if node in names else "no stage of this name"
         found.append(Garbage(folder, why, _size(folder)))
     return [*found, *_forgotten(workspace), *_left_over(workspace)]
 

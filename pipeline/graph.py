@@ -147,7 +147,7 @@ def _node(config: Config, name: str, dataset: str) -> Node:
     try:
         typed = validate(stage_class.Params, params, lambda rest: config.where((*at, "params", *rest)))
     except ConfigError as error:
-        if not dataset or error.what.startswith(config.file.path.name):
+        if not dataset or config.file.locates(error.what):
             raise
         where = config.where(("datasets", dataset))  # what a source finds wrong stands in its own block
         raise ConfigError(f"{where}: {error.what}", error.hint) from error

@@ -34,7 +34,7 @@ HEAVY = ["torch", "torchvision", "spacy", "deepspeed", "pyarrow.parquet", "tests
 
 def graph(workspace: Path) -> dict[str, Node]:
     return build_graph(
-        load_config(ROOT / "stages.yaml", "smoke", [f"workspace={workspace}", "executor=inline"])
+        load_config(ROOT / "stages/mvptr.yaml", "smoke", [f"workspace={workspace}", "executor=inline"])
     )
 
 

@@ -54,7 +54,7 @@ def no_harm(project):
 
 
 def collect_garbage(project):
-    collect(project.workspace, find_garbage(project.workspace, project.plan()))
+    collect(project.workspace, find_garbage(project.workspace, [project.plan()]))
 
 
 SCENES = {
@@ -101,7 +101,7 @@ def test_a_kill_before_any_change_loses_nothing(whole, tmp_path, monkeypatch, sc
         assert project.digests() == expected, f"change {number}"
         assert scene == "shared file" or not list(verify(project.workspace, Level.deep)), f"change {number}"
         collect_garbage(project)
-        assert find_garbage(project.workspace, project.plan()) == []
+        assert find_garbage(project.workspace, [project.plan()]) == []
         assert project.digests() == expected
         shutil.rmtree(project.root)
         number += 1

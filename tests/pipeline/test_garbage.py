@@ -16,7 +16,7 @@ from tests.pipeline.toy import Double
 
 
 def garbage(project, *overrides):
-    found = find_garbage(project.workspace, project.plan(*overrides))
+    found = find_garbage(project.workspace, [project.plan(*overrides)])
     return {
         (each.path.relative_to(project.workspace.root).as_posix().split("/")[0], each.why) for each in found
     }
@@ -60,7 +60,7 @@ def test_a_file_called_manifest_inside_an_artifact_is_the_stages_own(project, mo
     before = project.digests()
     assert list(verify(project.workspace, Level.deep)) == []
     assert garbage(project) == set()
-    collect(project.workspace, find_garbage(project.workspace, project.plan()))
+    collect(project.workspace, find_garbage(project.workspace, [project.plan()]))
     assert project.digests() == before
 
 
@@ -81,7 +81,7 @@ def test_small_files_of_killed_processes_go(project):
     for path in left:
         path.write_text(dead)
     assert {why for _, why in garbage(project)} == {"of a process that was killed"}
-    collect(project.workspace, find_garbage(project.workspace, project.plan()))
+    collect(project.workspace, find_garbage(project.workspace, [project.plan()]))
     assert not any(path.exists() for path in left)
 
 
@@ -89,7 +89,7 @@ def test_nothing_is_deleted_under_a_run(project):
     project.run()
     plan = project.plan("double.factor=3")["double/small"]
     project.run("double.factor=3")
-    found = find_garbage(project.workspace, project.plan())
+    found = find_garbage(project.workspace, [project.plan()])
     assert found
     with lock(project.workspace.lock_file("double/small", plan.key)), pytest.raises(LockedError):
         collect(project.workspace, found)

@@ -139,12 +139,12 @@ def test_manifest_that_is_no_json(project):
 def test_garbage_is_what_no_plan_names(project):
     project.run()
     project.run("double.factor=3")
-    found = find_garbage(project.workspace, project.plan())
+    found = find_garbage(project.workspace, [project.plan()])
     assert {g.path.parent.relative_to(project.workspace.root).as_posix() for g in found} == {
         "double/small",
         "double/large",
         "total",
     }
     assert collect(project.workspace, found) > 0
-    assert find_garbage(project.workspace, project.plan()) == []
+    assert find_garbage(project.workspace, [project.plan()]) == []
     assert all(plan.fresh for plan in project.plan().values())
