@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.stage import Inputs, Output, Shard
@@ -43,7 +44,11 @@ class FineTune(Pretrain):
                 f"recipe '{self.params.recipe}' is one for pre-training",
                 "give one with a task, or use Pretrain",
             )
-        yield Shard(name=NAME, uses=digests(inputs, "shards", "regions", "phrases", "model"))
+        uses = digests(inputs, "shards", "regions", "phrases", "model")
+        listed = Path(str(recipe.settings.get("vocabulary", "")))
+        if listed.is_file():
+            uses[f"vocabulary {listed.name}"] = inputs.digest(listed)
+        yield Shard(name=NAME, uses=uses)
 
     def _job(self, shard: Shard, inputs: Inputs, out: Output, recipe: Recipe) -> Any:
         from store.atomic import sha256_json
