@@ -150,7 +150,7 @@ def _payload(file: BinaryIO, size: int, path: Path, name: str) -> bytes:
 def _plain(block: bytes) -> tuple[str, int, bytes] | None:
     """Name, size and type in a header that `header` writes, in a tenth of the time; None for any other."""
     name, digits = block[:100].rstrip(b"\0"), block[124:135]
-    if not (name and name.isascii()) or digits.strip(b"01234567"):
+    if not (name and name.isascii()) or b"\0" in name or digits.strip(b"01234567"):
         return None
     found = name.decode("ascii"), int(digits, 8)
     return (*found, tarfile.REGTYPE) if header(*found) == block else None

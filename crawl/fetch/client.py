@@ -27,6 +27,8 @@ from crawl.fetch.urls import normalise
 REDIRECTS = 5
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _OPT_OUT = frozenset({"noai", "noimageai", "noml"})
+_VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
+"""Words of X-Robots-Tag before whose colon no crawler's name stands."""
 _CHUNK = 1 << 16
 
 
@@ -43,7 +45,8 @@ class Manners:
         seconds: that one address may take, redirects and retries not counted.
         most_bytes: of one response.
         tries: for classes that may pass.
-        longest_wait: seconds of Retry-After that are waited for; a longer one is a failure.
+        longest_wait: seconds of Retry-After, and of Crawl-delay, that are waited for; a longer one is a
+            failure.
         allow: hosts that may lie on this machine or its network.
     """
 
@@ -135,9 +138,10 @@ class Client:
         for _ in range(REDIRECTS + 1):
             if self.manners.robots:
                 await self._robots.require(url)
-                self.pace.host(url.host or "").interval = max(
-                    self.manners.interval, await self._robots.pause(url)
-                )
+                pause = await self._robots.pause(url)
+                if pause > self.manners.longest_wait:
+                    raise FetchError("robots", f"one request in {pause:,.0f} s is all that {url.host} allows")
+                self.pace.host(url.host or "").interval = max(self.manners.interval, pause)
             async with self._request(url) as response:
                 if response.status not in _MOVED:
                     self._refuse(response)
@@ -268,10 +272,13 @@ def _target(url: URL, headers: Mapping[str, str]) -> URL:
 def _opted_out(headers: Mapping[str, str], agent: str) -> str:
     """Why a response may not be used: X-Robots-Tag (for all, or for us by name), or a TDM reservation."""
     for value in headers.getall("X-Robots-Tag", ()) if hasattr(headers, "getall") else ():
-        who, sign, rest = value.partition(":")
-        tags = rest if sign and who.strip().lower() == agent.lower() else "" if sign else value
-        if found := _OPT_OUT & {tag.strip().lower() for tag in tags.split(",")}:
-            return f"X-Robots-Tag: {', '.join(sorted(found))}"
+        ours = True
+        for part in value.lower().split(","):
+            who, sign, rest = part.partition(":")
+            if sign and who.strip() not in _VALUED:  # the name of a crawler: what follows is for it alone
+                ours, part = who.strip() in (agent.lower(), "*"), rest
+            if ours and part.strip() in _OPT_OUT:
+                return f"X-Robots-Tag: {part.strip()}"
     if headers.get("tdm-reservation", "").strip() == "1":
         return "tdm-reservation: 1"
     return ""

@@ -176,6 +176,31 @@ def test_a_site_that_disallows_is_asked_for_nothing_else(server):
         server.robots = ""
 
 
+@pytest.mark.parametrize(
+    ("tag", "refused"),
+    [
+        ("noai, max-image-preview:large", True),
+        ("max-image-preview:large, noai", True),
+        ("unavailable_after: 25 Jun 2030 15:00:00 PST, noimageai", True),
+        ("babelscene: noml, max-snippet:-1", True),
+        ("otherbot: noindex, babelscene: noai", True),
+        ("otherbot: noai, max-image-preview:large, noml", False),
+        ("max-image-preview:large", False),
+    ],
+)
+def test_opt_outs_among_other_words(server, tag, refused):
+    url = server.body("/tagged.jpg", b"a", X_Robots_Tag=tag)
+    assert fetch(url) == ["opt_out" if refused else b"a"]
+
+
+def test_a_site_that_allows_a_request_a_day_holds_nothing_up():
+    with hostile.Server() as server:
+        server.robots = "User-agent: *\nCrawl-delay: 86400\n"
+        urls = [server.body(f"/{i}.jpg", b"a") for i in range(3)]
+        assert fetch(*urls) == ["robots"] * 3
+        assert server.hits == {"/robots.txt": 1}
+
+
 @pytest.mark.parametrize(("status", "ends"), [(404, b"a"), (403, b"a"), (429, "robots"), (503, "robots")])
 def test_a_robots_file_that_cannot_be_read(server, status, ends):
     url = server.body("/open/a.jpg", b"a")

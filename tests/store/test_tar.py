@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from store.tar import header
+from store.tar import END, header, members
 
 NAMES = st.text(st.sampled_from("ab09./%-_ é中"), min_size=1, max_size=120)
 
@@ -25,3 +25,10 @@ def test_a_header_is_the_standard_librarys(name, size):
 def test_a_name_that_is_not_unicode_is_refused():
     with pytest.raises(UnicodeEncodeError):
         header("\ud800", 1)
+
+
+def test_a_name_ends_where_the_standard_library_ends_it(tmp_path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(tarfile.TarInfo("a\0b").tobuf(tarfile.PAX_FORMAT) + END)
+    with tarfile.open(path) as file:
+        assert [name for name, _ in members(path)] == file.getnames() == ["a"]
