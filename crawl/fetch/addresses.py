@@ -10,11 +10,12 @@ import asyncio
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NUMBERS = re.compile(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+)){0,3}", re.IGNORECASE)
@@ -63,7 +64,7 @@ class Guard(AbstractResolver):
 
     def __init__(self, allow: Collection[str] = (), resolver: AbstractResolver | None = None) -> None:
         self._allow = {host.lower().strip("[]") for host in allow}
-        self._resolver = resolver
+        self._resolver = resolver or Lookups()
         self._permitted: set[str] = {host for host in self._allow if literal(host)}
 
     async def resolve(
@@ -75,7 +76,6 @@ class Guard(AbstractResolver):
             BlockedAddressError: none of them is public, and the host is not allowed.
             OSError: the name does not resolve.
         """
-        self._resolver = self._resolver or ThreadedResolver(asyncio.get_running_loop())
         found = await self._resolver.resolve(host, port, family)
         if host.lower() in self._allow:
             self._permitted.update(each["host"] for each in found)
@@ -101,8 +101,79 @@ class Guard(AbstractResolver):
 
     async def close(self) -> None:
         """Close the resolver."""
-        if self._resolver is not None:
-            await self._resolver.close()
+        await self._resolver.close()
+
+
+class Lookups(AbstractResolver):
+    """The system's resolver, asked for many names at once: an event loop has but four threads for it, and a
+    name server that is silent holds each of them for ten seconds.
+
+    Args:
+        at_once: names looked up at once; each has a thread while it is.
+        seconds: after which a name counts as one that does not resolve.
+    """
+
+    def __init__(self, at_once: int = 48, seconds: float = 10.0) -> None:
+        self._places = asyncio.Semaphore(at_once)
+        self._seconds = seconds
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Addresses of a host.
+
+        Raises:
+            OSError: the name does not resolve, or nobody says so in time.
+        """
+        await self._places.acquire()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Any]] = loop.create_future()
+
+        def tell(found: list[Any] | OSError) -> None:
+            self._places.release()
+            if answer.done():
+                return
+            if isinstance(found, OSError):
+                answer.set_exception(found)
+            else:
+                answer.set_result(found)
+
+        def look_up() -> None:
+            found: list[Any] | OSError
+            try:
+                found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+            except OSError as error:
+                found = error
+            except UnicodeError as error:
+                found = OSError(f"{host} is no name: {error}")
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(tell, found)
+
+        # No pool: its threads are waited for when the process ends, and a lookup cannot be interrupted.
+        try:
+            threading.Thread(target=look_up, name="resolver", daemon=True).start()
+        except RuntimeError as error:
+            self._places.release()
+            raise OSError(f"{host}: no thread to look it up: {error}") from error
+        try:
+            async with asyncio.timeout(self._seconds):
+                found = await answer
+        except TimeoutError as error:
+            raise OSError(f"{host}: no answer from the resolver in {self._seconds:g} s") from error
+        return [
+            ResolveResult(
+                hostname=host,
+                host=where[0],
+                port=where[1],
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, where in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing to let go of: lookups under way end by themselves."""
 
 
 def literal(host: str) -> str | None:

@@ -22,6 +22,8 @@ DOMINANT = 0.5
 """Share of the window that one class of network failure must take for the crawl to slow down."""
 OVERLOAD = frozenset({"timeout", "connect", "http_429", "http_5xx"})
 NETWORK = frozenset({"dns", "connect", "timeout"})
+_BRAKE = (0.25, 8.0)
+"""Seconds that each request is held back where the fewest at once still fail: at first, and at the most."""
 
 
 class Gate:
@@ -121,6 +123,7 @@ class Pace:
         self._counts: Counter[str] = Counter()
         self._since_change = 0
         self._note = ""
+        self.brake = 0.0
 
     def host(self, name: str) -> Host:
         """The pace of a host."""
@@ -147,6 +150,8 @@ class Pace:
                 await asyncio.sleep(seconds)
             await self.overall.enter()
             try:
+                if self.brake:
+                    await asyncio.sleep(self.brake)
                 yield
             finally:
                 self.overall.leave()
@@ -169,11 +174,16 @@ class Pace:
             host.gate.grow()
         self._remember(outcome)
         self._since_change += 1
+        if outcome == "ok":
+            self.brake = self.brake / 2 if self.brake > _BRAKE[0] else 0.0
         share = self._share()
         self._note = _advice(*share) if share is not None else ""
         if share is not None and share[0] in NETWORK:
             if self._since_change >= WINDOW // 2:
-                self.overall.shrink(now, settle=0.0)
+                if self.overall.limit > self.overall.least:
+                    self.overall.shrink(now, settle=0.0)
+                else:  # a resolver that is down says so at once: few at a time can be many a second
+                    self.brake = min(max(2 * self.brake, _BRAKE[0]), _BRAKE[1])
                 self._since_change = 0
         elif outcome == "ok":
             self.overall.grow()

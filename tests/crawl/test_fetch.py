@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 
 import pytest
 from aiohttp.abc import AbstractResolver
 
-from crawl.fetch.addresses import Guard, is_public
+from crawl.fetch.addresses import Guard, Lookups, is_public
 from crawl.fetch.client import Client, Manners
 from crawl.fetch.crawler import Crawler
 from crawl.fetch.failures import FetchError
@@ -140,6 +141,27 @@ def test_names_that_do_not_resolve_and_names_that_are_allowed(server):
     assert fetch("http://nobody.example/a.jpg", resolver=Names([])) == ["dns"]
     url = server.url("/named.jpg", "inside.example")
     assert fetch(url, resolver=Names(["127.0.0.1"]), allow=("inside.example",)) == [b"here"]
+
+
+def test_a_name_server_that_is_silent_is_a_dns_failure_and_holds_nothing_up(server, monkeypatch):
+    silent = threading.Event()
+    known = socket.getaddrinfo
+
+    def lookup(host, *args, **kwargs):
+        if host.endswith(".silent.example"):
+            silent.wait(20)
+            raise socket.gaierror("no answer")
+        return known("127.0.0.1" if host == "inside.example" else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    lost = [f"http://{i}.silent.example/a.jpg" for i in range(12)]
+    found = server.body("/named.jpg", b"here").replace("127.0.0.1", "inside.example")
+    try:
+        resolver = Lookups(at_once=13, seconds=0.2)
+        found = fetch(*lost, found, resolver=resolver, allow=("inside.example",), seconds=10)
+        assert found == ["dns"] * 12 + [b"here"]
+    finally:
+        silent.set()
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,33 @@ def test_a_class_that_dominates_is_named_and_a_network_fault_slows_the_crawl(fai
     assert (pace.overall.limit < 128) is slows
 
 
+def test_a_list_is_not_burnt_where_everything_fails_at_once(monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr("crawl.fetch.pace.asyncio.sleep", sleep)
+    pace = Pace(most=128, per_host=8)
+
+    async def request(number: int, outcome: str) -> None:
+        async with pace.turn(f"host{number}"):
+            pace.learn(f"host{number}", outcome)
+
+    async def requests(outcomes: list[str]) -> None:
+        for number, outcome in enumerate(outcomes):
+            await request(number, outcome)
+
+    asyncio.run(requests(["dns"] * 3000))
+    assert slept[0] < 1 < slept[-1] == 8
+    assert sum(slept) > 10_000  # where three thousand took seconds
+    asyncio.run(requests(["ok"] * 10))
+    assert pace.brake == 0
+    slept.clear()
+    asyncio.run(requests(["dns", "ok"] * 500))
+    assert sum(slept) < 200  # half of an old list is no fault of the network
+
+
 def test_old_addresses_that_fail_here_and_there_slow_nothing():
     pace = Pace(most=128, per_host=8)
     for i in range(5 * WINDOW):
