@@ -60,7 +60,7 @@ class Translated(nn.Module):
 
     def scores(self, batch: JointBatch, without: Literal["regions", "text"] | None = None) -> Tensor:
         """Logits [B, words]."""
-        logits: Tensor = self.head(self.trunk.pool(batch, without))
+        logits: Tensor = self.head(self.trunk.encode(batch, without).pooled)
         return logits.float()
 
     def forward(self, batch: TargetBatch) -> dict[str, Tensor]:
