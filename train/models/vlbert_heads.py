@@ -49,18 +49,23 @@ class Retrieved(nn.Module):
 
 
 class Translated(nn.Module):
-    """One word of a closed vocabulary for a text and its image (lexical translation)."""
+    """One word of a closed vocabulary for a text and its image (lexical translation).
 
-    def __init__(self, trunk: VlBert, words: int) -> None:
+    Args:
+        pooling: what stands for both: the state of [CLS], as published, or the mean of all.
+    """
+
+    def __init__(self, trunk: VlBert, words: int, pooling: Literal["first", "mean"] = "first") -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.pooling = trunk, pooling
         self.head = nn.Linear(trunk.sizes.hidden, words)
         self.head.apply(initialise)
         trunk.learn(pooled=True)
 
-    def scores(self, batch: JointBatch, without: Literal["regions", "text"] | None = None) -> Tensor:
+    def scores(self, batch: JointBatch) -> Tensor:
         """Logits [B, words]."""
-        logits: Tensor = self.head(self.trunk.encode(batch, without).pooled)
+        pooled = torch.tanh(self.trunk.pooler(self.trunk.summary(batch, over=self.pooling)))
+        logits: Tensor = self.head(pooled)
         return logits.float()
 
     def forward(self, batch: TargetBatch) -> dict[str, Tensor]:

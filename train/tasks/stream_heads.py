@@ -23,7 +23,7 @@ def build_stream_head(settings: StreamTuning, trunk: VlBert, classes: int) -> nn
     if isinstance(settings, SeekSettings):
         return Sought(trunk, settings)
     if isinstance(settings, LexicalSettings):
-        return Translated(trunk, classes)
+        return Translated(trunk, classes, settings.pooling)
     if isinstance(settings, TranslationSettings):
         masked = settings.method == "masked"
         return Pretrained(trunk, WORDS_ALONE, 0) if masked else Translator(trunk, shared=settings.shared)

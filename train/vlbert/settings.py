@@ -100,6 +100,8 @@ class LexicalSettings(StreamTuning):
 
     without: Literal["", "regions"] = ""
     """`regions`: what can be had without the picture."""
+    pooling: Literal["first", "mean"] = "mean"
+    """What the translation is told from: the state of [CLS], as published, or the mean of all states."""
     vocabulary: str = ""
     """A file with a translation a line. By default those of the training words: a list made of the test words
     too, as MM-BERT's is, tells what the answers are."""
