@@ -127,6 +127,8 @@ class Client:
             except FetchError as error:
                 if error.failure not in TRANSIENT or attempt == self.manners.tries:
                     raise
+                if error.failure == self.pace.dominant:  # the rows behind would wait for tries in vain
+                    raise
                 pause = max(error.wait, 0.5 * 2 ** (attempt - 1) * (0.5 + self._jitter.random()))
                 if pause > self.manners.longest_wait:
                     raise

@@ -123,7 +123,10 @@ class Pace:
         self._counts: Counter[str] = Counter()
         self._since_change = 0
         self._note = ""
+        self.dominant = ""
+        """The class of network failure that takes most of the last requests: another try is no use now."""
         self.brake = 0.0
+        """Seconds that each request is held back."""
 
     def host(self, name: str) -> Host:
         """The pace of a host."""
@@ -178,7 +181,8 @@ class Pace:
             self.brake = self.brake / 2 if self.brake > _BRAKE[0] else 0.0
         share = self._share()
         self._note = _advice(*share) if share is not None else ""
-        if share is not None and share[0] in NETWORK:
+        self.dominant = share[0] if share is not None and share[0] in NETWORK else ""
+        if self.dominant:
             if self._since_change >= WINDOW // 2:
                 if self.overall.limit > self.overall.least:
                     self.overall.shrink(now, settle=0.0)

@@ -164,6 +164,25 @@ def test_a_name_server_that_is_silent_is_a_dns_failure_and_holds_nothing_up(serv
         silent.set()
 
 
+def test_nothing_is_tried_again_while_everything_fails_alike(monkeypatch):
+    monkeypatch.setattr("crawl.fetch.client.random.Random.random", lambda self: -0.4)  # pauses of 0.05 s
+    asked = Names([])
+    asked.resolve, calls = _counted(asked.resolve)
+    urls = [f"http://{i}.example/a.jpg" for i in range(150)]
+    assert fetch(*urls, resolver=asked, tries=9, robots=False, seconds=10) == ["dns"] * 150
+    assert 150 < calls[0] < 400
+
+
+def _counted(resolve):
+    calls = [0]
+
+    async def counting(*args, **kwargs):
+        calls[0] += 1
+        return await resolve(*args, **kwargs)
+
+    return counting, calls
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [
