@@ -392,7 +392,7 @@ def test_choices(name: str) -> None:
     )
     loaded(model, case)
     regions = each(case.x["obj_reps"][:, :k])
-    case.check("label_logits", model.choose(model.trunk.encode(batch, seen=regions)))
+    case.check("label_logits", model.choose(batch, model.trunk.encode(batch, seen=regions)))
     found = model(batch, seen=regions)
     case.check("ans_loss", found["answer"])
     case.check("cnn_regularization_loss", found["classes"])

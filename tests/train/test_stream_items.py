@@ -169,6 +169,20 @@ def test_choices_of_a_question_are_rows_behind_each_other(world: Path, start: Pa
     assert (batch.posteriors.sum(dim=-1) > 0)[:, 1:].equal(batch.region_mask[:, 1:])
 
 
+def test_words_that_name_an_object_can_be_read(world: Path, start: Path, table: Path) -> None:
+    """They alone see regions of their own: where they see the whole image, what is read is another thing."""
+    for named, differs in ((True, True), (False, False)):
+        task = opened(world, start, table, "vlbert-vcr-tiny", named=named)
+        torch.manual_seed(0)
+        model, batch = task.build_model().eval(), first_batch(task)
+        states = model.trunk.encode(batch)  # type: ignore[union-attr,operator]
+        elsewhere = replace(batch, seen=torch.zeros_like(batch.seen))
+        both = [model.choose(each, states) for each in (batch, elsewhere)]  # type: ignore[operator]
+        assert torch.equal(*both) != differs
+    soft = opened(world, start, table, "vlbert-vcr-tiny", loss="sigmoid").build_model()
+    assert soft(batch)["answer"] > 0
+
+
 def broken(table: Path, folder: Path, change: Any) -> Path:
     samples = list(read_metadata(table))
     plain = json.loads(json.dumps(samples[7].truth))

@@ -22,6 +22,7 @@ from train.vlbert.batch import JointBatch, TargetBatch
 
 AnswerForm = Literal["linear", "mlp", "words"]
 ChoiceForm = Literal["linear", "mlp"]
+"""On the pooled state."""
 UNSEEN = -1.0
 """The overlap of a row that holds no region."""
 OVERLAP = 0.5
@@ -144,6 +145,9 @@ class Chosen(nn.Module):
         choices: rows of a question.
         classes: of the regions, which an auxiliary head tells from all their states; 0 leaves it out.
         positive: weight of the right choice in the loss.
+        soft: whether each choice is right or wrong by itself, as published; else one of them is.
+        named: read the words too, beside the pooled state: the mean of those that name an object, which see
+            its region, and of all. Ours: a narrow stream learns at these what takes long to reach [CLS].
     """
 
     def __init__(
@@ -156,11 +160,14 @@ class Chosen(nn.Module):
         class_weight: float = 1.0,
         positive: float = 1.0,
         wide: int = 1024,
+        soft: bool = True,
+        named: bool = False,
     ) -> None:
         super().__init__()
         self.trunk, self.choices, self.positive, self.class_weight = trunk, choices, positive, class_weight
         h, drop = trunk.sizes.hidden, trunk.sizes.dropout
-        self.head = classifier(h, 1, form, drop, wide)
+        self.soft, self.named = soft, named
+        self.head = classifier(3 * h if named else h, 1, form, drop, wide)
         self.class_head = (
             nn.Sequential(Transform(h, norm=False), nn.Identity(), nn.Linear(h, classes)) if classes else None
         )
@@ -171,11 +178,15 @@ class Chosen(nn.Module):
 
     def scores(self, batch: JointBatch) -> Tensor:
         """Logits [B / choices, choices]."""
-        return self.choose(self.trunk.encode(batch))
+        return self.choose(batch, self.trunk.encode(batch))
 
-    def choose(self, states: States) -> Tensor:
+    def choose(self, batch: JointBatch, states: States) -> Tensor:
         """Logits [B / choices, choices] of states."""
-        logits: Tensor = self.head(states.pooled)
+        read = states.pooled
+        if self.named:
+            naming = batch.text_mask & (batch.seen > 0)
+            read = torch.cat([read, _mean(states.text, naming), _mean(states.text, batch.text_mask)], dim=1)
+        logits: Tensor = self.head(read)
         return logits.float().view(-1, self.choices)
 
     def forward(self, batch: TargetBatch, seen: Tensor | None = None) -> dict[str, Tensor]:
@@ -186,17 +197,26 @@ class Chosen(nn.Module):
             seen: see `VlBert.forward`.
         """
         states = self.trunk.encode(batch, seen=seen)
-        logits = self.choose(states)
-        right = functional.one_hot(batch.target, self.choices).to(logits.dtype)
-        weight = 1 + (self.positive - 1) * right
-        answer = functional.binary_cross_entropy_with_logits(logits, right, weight)
-        found = {"answer": answer * (self.positive + 1) / (2 * self.positive)}
+        found = {"answer": self._right(self.choose(batch, states), batch.target)}
         if self.class_head is not None:
             there = batch.region_mask
             names = batch.posteriors[there].argmax(dim=-1)
             found["classes"] = functional.cross_entropy(self.class_head(states.regions[there]).float(), names)
-        total = found["answer"] + self.class_weight * found.get("classes", torch.zeros_like(answer))
+        total = found["answer"] + self.class_weight * found.get("classes", found["answer"].new_zeros(()))
         return {**found, "total": total}
+
+    def _right(self, logits: Tensor, target: Tensor) -> Tensor:
+        if not self.soft:
+            return functional.cross_entropy(logits, target)
+        right = functional.one_hot(target, self.choices).to(logits.dtype)
+        loss = functional.binary_cross_entropy_with_logits(logits, right, 1 + (self.positive - 1) * right)
+        return loss * (self.positive + 1) / (2 * self.positive)
+
+
+def _mean(states: Tensor, mask: Tensor) -> Tensor:
+    """The mean [B, h] of some of the states [B, T, h]; zeros where there is none."""
+    weights = mask[:, :, None].to(states.dtype)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
 class Transform(nn.Module):

@@ -42,5 +42,7 @@ def build_stream_head(settings: StreamTuning, trunk: VlBert, classes: int) -> nn
             class_weight=settings.class_weight,
             positive=settings.positive,
             wide=settings.wide,
+            soft=settings.loss == "sigmoid",
+            named=settings.named,
         )
     raise TypeError(f"no head for {type(settings).__name__}")

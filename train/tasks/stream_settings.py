@@ -39,6 +39,11 @@ class ChoosingSettings(StreamTuning):
     """On the pooled state."""
     wide: PositiveInt = 1024
     """Hidden width of `mlp`."""
+    named: bool = False
+    """Read the words too, those that name an object by themselves. Ours: see `Chosen` in
+    train/models/vlbert_heads.py."""
+    loss: Literal["sigmoid", "softmax"] = "sigmoid"
+    """`sigmoid`: each choice is right or wrong by itself, as published; `softmax`: one of them is right."""
     class_weight: NonNegativeFloat = 1.0
     """Weight of telling every region's class from its state; 0 builds no head for it."""
     positive: PositiveFloat = 1.0
