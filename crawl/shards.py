@@ -152,7 +152,7 @@ class Shards(Stage[ShardsParams]):
                         _write(writer, sample)
                 except RowError as error:
                     failure = (_encodable(key), error.failure, printable(error.detail)[:500])
-                    writer.fail(*failure)
+                    writer.fail(*failure, url=row.url)
                     out.fail(*failure)
                     tally.stats.n_in += 1
                 else:

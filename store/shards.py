@@ -119,16 +119,18 @@ class ShardWriter:
         row["truth"] = canonical_json(meta["truth"]).decode()
         self._table.write(row)
 
-    def fail(self, key: str, failure: str, detail: str) -> None:
-        """Add a row that did not make it: its key, a class to filter by, one line of what was wrong.
+    def fail(self, key: str, failure: str, detail: str, url: str = "") -> None:
+        """Add a row that did not make it: its key, a class to filter by, one line of what was wrong, and the
+        address that it came from, if any.
 
         Raises:
             DataError: the class is empty or `success`.
         """
         if failure in ("", SUCCESS):
             raise DataError(f"'{failure}' is no failure class for '{key}'")
-        clean = [text.encode("utf-8", "replace").decode() for text in (key, failure, detail)]
-        self._table.write(dict(zip(("key", "status", "error_message"), clean, strict=True)))
+        names = ("key", "status", "error_message", "url")
+        clean = [text.encode("utf-8", "replace").decode() for text in (key, failure, detail, url)]
+        self._table.write(dict(zip(names, clean, strict=True)) | ({} if url else {"url": None}))
 
 
 class ShardReader:

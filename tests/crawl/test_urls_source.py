@@ -100,6 +100,17 @@ def run_shards(tmp_path):
     return run
 
 
+def test_the_table_says_which_address_failed(tmp_path, server, run_shards):
+    from store.tables import iter_table
+
+    rows = [(server.url(path), "a dog") for path in ("/none.jpg", "/page?1", "/1.jpg?1", "/none.jpg")]
+    run_shards(source(write(tmp_path / "t.tsv", rows)), size=10)
+    table = tmp_path / "00000" / "00000.parquet"
+    found = [(row["url"], row["status"]) for row in iter_table(table, ["url", "status"])]
+    ends = ("http_4xx", "not_an_image", "success", "duplicate")
+    assert found == [(url, end) for (url, _), end in zip(rows, ends, strict=True)]
+
+
 def test_rows_keep_their_order_ids_and_captions(tmp_path, server):
     table = tmp_path / "t.jsonl"
     table.write_text(
