@@ -146,8 +146,9 @@ class Chosen(nn.Module):
         classes: of the regions, which an auxiliary head tells from all their states; 0 leaves it out.
         positive: weight of the right choice in the loss.
         soft: whether each choice is right or wrong by itself, as published; else one of them is.
-        named: read the words too, beside the pooled state: the mean of those that name an object, which see
-            its region, and of all. Ours: a narrow stream learns at these what takes long to reach [CLS].
+        named: read, beside the pooled state, the mean of the words that name an object, and that of the
+            regions that these words see. Ours: a narrow stream, tuned on expressions, says at a region whether
+            a text fits it, and takes long to carry that to [CLS].
     """
 
     def __init__(
@@ -185,7 +186,8 @@ class Chosen(nn.Module):
         read = states.pooled
         if self.named:
             naming = batch.text_mask & (batch.seen > 0)
-            read = torch.cat([read, _mean(states.text, naming), _mean(states.text, batch.text_mask)], dim=1)
+            regions = pick(states.regions, batch.seen) if states.regions.shape[1] else states.text
+            read = torch.cat([read, _mean(states.text, naming), _mean(regions, naming)], dim=1)
         logits: Tensor = self.head(read)
         return logits.float().view(-1, self.choices)
 

@@ -40,7 +40,7 @@ class ChoosingSettings(StreamTuning):
     wide: PositiveInt = 1024
     """Hidden width of `mlp`."""
     named: bool = False
-    """Read the words too, those that name an object by themselves. Ours: see `Chosen` in
+    """Read the words that name an object, and the regions that they see, too. Ours: see `Chosen` in
     train/models/vlbert_heads.py."""
     loss: Literal["sigmoid", "softmax"] = "sigmoid"
     """`sigmoid`: each choice is right or wrong by itself, as published; `softmax`: one of them is right."""
