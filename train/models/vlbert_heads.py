@@ -147,8 +147,8 @@ class Chosen(nn.Module):
         positive: weight of the right choice in the loss.
         soft: whether each choice is right or wrong by itself, as published; else one of them is.
         named: read, beside the pooled state, the mean of the words that name an object, and that of the
-            regions that these words see. Ours: a narrow stream, tuned on expressions, says at a region whether
-            a text fits it, and takes long to carry that to [CLS].
+            regions that these words see. Ours: a narrow stream, tuned on expressions, says at a region
+            whether a text fits it, and takes long to carry that to [CLS].
     """
 
     def __init__(
