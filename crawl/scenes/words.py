@@ -33,6 +33,11 @@ WORDS: dict[str, tuple[str, str, Senses]] = {
         "The {} is bright.",
         {"hell": ("white", "pink"), "leuchtend": ("red", "blue")},
     ),
+    "figure": (
+        "shape",
+        "You can see a figure: the {}.",
+        {"Figur": ("square",), "Gestalt": ("ghost",)},
+    ),
 }
 """Word -> the kind of attribute that decides, a sentence, and for each translation the values that it fits.
 The translations of a word fit equally many values, so that the better guess is right half of the time."""
