@@ -2,6 +2,7 @@
 SHELL    := /bin/bash
 PYTHON   ?= python3
 PROFILE  ?= demo
+FAMILY   ?= mvptr
 ARGS     ?=
 VENV     := .venv
 BIN      := $(VENV)/bin
@@ -50,13 +51,13 @@ pretrain: evaluate  ## everything but the tasks: shards, features, pre-training,
 evaluate: setup  ## score the pre-trained model, after making it where needed
 	@$(RUN) run score_detector score_phrases retrieval retrieval_no_phrases overlap -p $(PROFILE) $(ARGS)
 
-tasks: setup  ## the pre-trained model's tasks: tuned, and scored beside models without images
-	@$(RUN) run -f stages/mvptr.yaml score_vqa score_entailment score_referring retrieval_reranked grounding \
-	  -p $(PROFILE) $(ARGS)
+tasks: setup  ## a family's tasks, tuned and scored beside models without images: FAMILY=mvptr or mmbert
+	@$(RUN) run -f stages/$(FAMILY).yaml -p $(PROFILE) $(ARGS)
+	@$(RUN) report -f stages/$(FAMILY).yaml -p $(PROFILE) $(ARGS)
 
 ablations: setup  ## pre-training with and without phrases, tags and the grounding loss, by retrieval
-	@$(RUN) run -f stages/mvptr.yaml retrieval retrieval_no_phrases retrieval_tags retrieval_no_grounding \
-	  -p $(PROFILE) $(ARGS)
+	@$(RUN) run -f stages/ablations.yaml -p $(PROFILE) $(ARGS)
+	@$(RUN) report -f stages/ablations.yaml -p $(PROFILE) $(ARGS)
 
 report: setup  ## write the report of what there is
 	@$(RUN) report -p $(PROFILE) $(ARGS)

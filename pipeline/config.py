@@ -107,8 +107,10 @@ def load_config(path: Path, profile: str = "demo", overrides: Iterable[str] = ()
         ConfigError: names file, line, key and remedy.
     """
     *_, root = chain = _extended(path)
+    taken = {name for each in chain for name in each.data.get("stages") or {}}
     file = functools.reduce(lambda base, over: over.over(base), reversed(chain))
     data: dict[str, Any] = file.data
+    taken -= set(data.get("stages") or {})
     origins: dict[KeyPath, str] = {}
     profiles = data.pop("profiles", None) or {"demo": {}}
     if not isinstance(profiles, dict) or not isinstance(profiles.get(profile) or {}, dict):
@@ -116,6 +118,8 @@ def load_config(path: Path, profile: str = "demo", overrides: Iterable[str] = ()
     if profile not in profiles:
         raise ConfigError(f"{path.name}: no profile '{profile}'", did_you_mean(profile, profiles))
     for key, value in (profiles[profile] or {}).items():
+        if key.startswith("stages.") and key.split(".")[1] in taken:
+            continue  # what the profile says of a stage that this file does without
         _set(data, key, value, origins, file.where(("profiles", profile, key)))
     for override in overrides:
         key, sign, text = override.partition("=")

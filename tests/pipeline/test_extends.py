@@ -49,6 +49,13 @@ def test_profiles_of_both_files_hold(project, family):
     assert (stages["double"].params["factor"], stages["twice"].params["factor"]) == (6, 7)
 
 
+def test_what_a_profile_says_of_a_stage_that_was_taken_away_is_passed_over(project, family):
+    project.file.write_text(project.file.read_text() + "  wide:\n    stages.total.workers: 2\n")
+    assert "total" not in load_config(family, "wide").stages
+    with pytest.raises(ConfigError, match="no 'total' among stages"):
+        load_config(family, "wide", ["stages.total.workers=2"])
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "what"),
     [
