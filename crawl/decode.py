@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import importlib
 import io
-import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from store.pictures import orientation
 
 EXTENSIONS = {
     "JPEG": "jpg",
@@ -30,10 +31,6 @@ EXTENSIONS = {
 for _plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Png", "Tiff", "WebP"):
     # Image.open looks a format up among the loaded plugins, which are five until an image fits none of them.
     importlib.import_module(f"PIL.{_plugin}ImagePlugin")
-
-# Pillow warns of half of its own limit and of odd metadata; our limit is the one that counts. Once for all:
-# filters belong to the process, and images are decoded in several threads.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _OPENED = tuple(name for name in EXTENSIONS if name != "MPO")  # which the JPEG plugin recognises itself
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
@@ -137,14 +134,6 @@ def _open(data: bytes) -> Image.Image:
         raise NotAnImageError(_looks_like(data)) from error
     except Exception as error:
         raise DecodeError(_reason(error)) from error
-
-
-def orientation(image: Image.Image) -> int:
-    """EXIF orientation 1–8; 1 when the tag is absent or the EXIF block itself is broken."""
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError):
-        return 1
 
 
 def _looks_like(data: bytes) -> str:

@@ -43,14 +43,15 @@ def resized(image: Image.Image, how: Resize) -> tuple[bytes, Picture]:
     """
     from PIL import Image, ImageOps
 
-    from crawl.decode import TRANSPOSED, DecodeError, Picture, orientation
+    from crawl.decode import TRANSPOSED, DecodeError, Picture
+    from store.pictures import opaque, orientation
 
     try:
         turn = orientation(image)
         size = scaled(image.size, how)
         image.draft("RGB", size)
         image.load()
-        picture = _opaque(image if turn == 1 else ImageOps.exif_transpose(image))
+        picture = opaque(image if turn == 1 else ImageOps.exif_transpose(image))
     except Exception as error:
         # Decoders raise nearly anything on crafted bytes; whatever it is, this image does not decode.
         raise DecodeError(f"{type(error).__name__}: {error}") from error
@@ -74,16 +75,3 @@ def scaled(size: Size, how: Resize) -> Size:
     if factor > 1 and not how.upscale:
         return size
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I"):  # 16 bits a pixel: scaled to 8, which convert() would cut off
-        image = image.point(lambda value: value / 257).convert("L")
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")

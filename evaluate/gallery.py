@@ -9,6 +9,8 @@ from evaluate.heldout import Labels
 from pipeline import html
 from pipeline.html import Box, Markup
 from store.concepts import StoredPhrase
+from store.errors import DataError
+from store.pictures import upright
 from store.records import Caption, Regions, Sample
 
 MOST_BOXES = 12
@@ -73,16 +75,15 @@ def photo(sample: Sample, boxes: Sequence[Box] = (), side: int = 320) -> Markup:
 
 def shrink(image: bytes, side: int) -> bytes | None:
     """A JPEG of at most `side` pixels, upright by its EXIF orientation; None when it cannot be decoded."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(image)) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        picture = upright(image)
+    except DataError:
         return None
-    upright.thumbnail((side, side), Image.Resampling.BICUBIC)
+    picture.thumbnail((side, side), Image.Resampling.BICUBIC)
     small = io.BytesIO()
-    upright.save(small, "JPEG", quality=82)
+    picture.save(small, "JPEG", quality=82)
     return small.getvalue()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from store.atomic import staged
 from store.errors import ConfigError
+from store.pictures import upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -111,13 +112,12 @@ def png(found: Prediction) -> bytes:
 
 def enlarged(data: bytes) -> tuple[Image, float]:
     """A picture upright at `SIDE` pixels, and how many of these one of its own is."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as opened:
-        upright = ImageOps.exif_transpose(opened).convert("RGB")
-    scale = SIDE / max(upright.size)
-    size = max(1, round(upright.width * scale)), max(1, round(upright.height * scale))
-    return upright.resize(size, Image.Resampling.BICUBIC), scale
+    picture = upright(data)
+    scale = SIDE / max(picture.size)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return picture.resize(size, Image.Resampling.BICUBIC), scale
 
 
 def below(picture: Image, lines: list[tuple[str, str]], font: object) -> bytes:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from store.errors import DataError
+from store.pictures import upright
 
 if TYPE_CHECKING:
     import torch
@@ -47,12 +45,7 @@ def decode(data: bytes, how: Preprocessing) -> tuple[NDArray[np.uint8], tuple[in
     Raises:
         DataError: the bytes are no image that can be read to its end.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-    except Exception as error:
-        raise DataError(f"image does not decode: {type(error).__name__}: {error}") from error
+    image = upright(data)
     height, width = resized_shape(image.height, image.width, how)
     before = (image.height, image.width)
     if (height, width) != before:

@@ -11,6 +11,7 @@ from pipeline import html
 from pipeline.artifacts import Artifact
 from pipeline.html import Box, Markup
 from store.features import open_store
+from store.pictures import upright
 from store.records import Regions, Sample
 from store.shards import read_shard
 
@@ -84,9 +85,9 @@ def _card(sample: Sample, boxes: Sequence[Box], count: int) -> Markup:
 
 def thumbnail(data: bytes) -> bytes:
     """A small JPEG, upright by its EXIF orientation."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    image = upright(data)
     image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
     small = io.BytesIO()
     image.save(small, "JPEG", quality=82)

@@ -86,7 +86,7 @@ def run(
     workspace.digests.save()
     if all(plan.fresh for plan in plans.values()) and not (force or only_failed):
         _print_json([]) if as_json else out.print(plan_summary(plans))
-        _print_results(nodes, workspace, as_json)
+        _print_results(chosen, workspace, as_json)
         return
     _require_unlocked(plans, workspace)
     executor = _executor(config)
@@ -112,7 +112,7 @@ def run(
     else:
         for line in failure_lines(made):
             out.print(line, markup=False, soft_wrap=True)
-        _print_results(nodes, workspace, as_json)
+        _print_results(chosen, workspace, as_json)
     if code := exit_code(made):
         raise typer.Exit(code)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from store.errors import DataError
+from store.pictures import upright
 from store.shards import ShardReader
 from train.vlbert.batch import JointBatch
 from train.vlbert.collate import JointExample
@@ -57,22 +57,21 @@ class Pictures:
         Raises:
             DataError: the sample has no picture, or one that cannot be decoded.
         """
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image, ImageOps
 
         data = self._of[key][key].image
         if data is None:
             raise DataError(f"'{key}' has no picture", "a backbone reads pixels: take shards with images")
         try:
-            with Image.open(io.BytesIO(data)) as opened:
-                upright = ImageOps.exif_transpose(opened).convert("RGB")
-        except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"the picture of '{key}' cannot be decoded: {error}") from error
+            picture = upright(data)
+        except DataError as error:
+            raise DataError(f"'{key}': {error.what}") from error
         width, height = (int(side) for side in scene.size)
-        if upright.size != (width, height):
-            upright = upright.resize((width, height), Image.Resampling.BILINEAR)
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
         if scene.mirrored:
-            upright = ImageOps.mirror(upright)
-        found = normal(np.asarray(upright, np.float32), self._form)
+            picture = ImageOps.mirror(picture)
+        found = normal(np.asarray(picture, np.float32), self._form)
         for x1, y1, x2, y2 in scene.boxes[scene.hidden]:
             found[:, int(y1) : int(np.ceil(y2)) + 1, int(x1) : int(np.ceil(x2)) + 1] = 0
         return found
