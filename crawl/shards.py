@@ -18,9 +18,11 @@ from crawl.captions import Dropped, check, is_utf8, printable
 from crawl.limits import memory_limit
 from crawl.resize import Resize
 from crawl.source import UNREAD, Row, RowError, Source, make_source
+from crawl.summary import SUMMARY, summary
 from pipeline.artifacts import ShardRecord
 from pipeline.stage import Inputs, Output, Params, Shard, Stage, unkeyed
 from pipeline.stats import Stats
+from store.atomic import write_json
 from store.errors import DataError
 from store.records import Sample
 
@@ -124,7 +126,7 @@ class Shards(Stage[ShardsParams]):
         return chunks
 
     def process(self, shard: Shard, inputs: Inputs, out: Output) -> Stats:
-        """Write `<shard>.tar` and `<shard>.parquet`; a retry ends in the bytes of a run that never failed."""
+        """Write tar, table and counts; a retry ends in the bytes of a run that never failed."""
         from crawl.retry import Earlier
         from store.shards import ShardWriter
         from store.tables import failure_schema, write_table
@@ -152,7 +154,7 @@ class Shards(Stage[ShardsParams]):
                         _write(writer, sample)
                 except RowError as error:
                     failure = (_encodable(key), error.failure, printable(error.detail)[:500])
-                    writer.fail(*failure, url=row.url)
+                    writer.fail(*failure, url=row.url, caption=row.captions[0].text if row.captions else "")
                     out.fail(*failure)
                     tally.stats.n_in += 1
                 else:
@@ -162,6 +164,8 @@ class Shards(Stage[ShardsParams]):
                 out.progress(number, self.params.samples_per_shard, **({"note": note} if note else {}))
         if dropped:
             write_table(out.path(DROPPED), dropped, failure_schema())
+        counts = summary(tally.stats, (row["class"] for row in out.failures))
+        write_json(out.path(SUMMARY), counts, label="shard")
         return tally.stats
 
     def reduce(self, records: list[ShardRecord], folder: Path, inputs: Inputs, out: Output) -> Stats | None:
@@ -171,7 +175,6 @@ class Shards(Stage[ShardsParams]):
             DataError: two samples of one key that the source did not see.
         """
         from crawl.repeats import repeats
-        from store.atomic import write_json
 
         tables = {record.name: folder / f"{record.name}.parquet" for record in records}
         for key, places in repeats(tables, "key").items():

@@ -38,7 +38,8 @@ _RANGES = ("image_offset", "image_bytes", "json_offset", "json_bytes")
 def shard_schema() -> pa.Schema:
     """Return the columns of `NNNNN.parquet`.
 
-    `status`, `error_message`, `url`, `width`, `height` and `sha256` are those of img2dataset's tables.
+    `status`, `error_message`, `caption` (the first one), `url`, `width`, `height` and `sha256` are those of
+    img2dataset's tables.
     """
     import pyarrow as pa
 
@@ -48,6 +49,7 @@ def shard_schema() -> pa.Schema:
             pa.field("key", pa.string(), nullable=False),
             pa.field("status", pa.string(), nullable=False),
             ("error_message", pa.string()),
+            ("caption", pa.string()),
             ("captions", pa.list_(caption)),
             *((name, pa.string()) for name in ("url", "sha256", "split", "licence", "extension")),
             ("width", pa.int32()),
@@ -115,22 +117,27 @@ class ShardWriter:
             row["image_bytes"] = len(sample.image)
         row["json_offset"] = self._tar.add(f"{stem}.json", text)
         row["json_bytes"] = len(text)
+        row["caption"] = sample.captions[0].text if sample.captions else None
         row["source_ids"] = sorted(sample.source_ids.items())
         row["truth"] = canonical_json(meta["truth"]).decode()
         self._table.write(row)
 
-    def fail(self, key: str, failure: str, detail: str, url: str = "") -> None:
-        """Add a row that did not make it: its key, a class to filter by, one line of what was wrong, and the
-        address that it came from, if any.
+    def fail(self, key: str, failure: str, detail: str, *, url: str = "", caption: str = "") -> None:
+        """Add a row that did not make it.
+
+        Args:
+            failure: a class to filter by.
+            detail: one line of what was wrong.
+            url, caption: of the row, where it has them.
 
         Raises:
             DataError: the class is empty or `success`.
         """
         if failure in ("", SUCCESS):
             raise DataError(f"'{failure}' is no failure class for '{key}'")
-        names = ("key", "status", "error_message", "url")
-        clean = [text.encode("utf-8", "replace").decode() for text in (key, failure, detail, url)]
-        self._table.write(dict(zip(names, clean, strict=True)) | ({} if url else {"url": None}))
+        row = {"key": key, "status": failure, "error_message": detail, "url": url, "caption": caption}
+        clean = {name: text.encode("utf-8", "replace").decode() for name, text in row.items()}
+        self._table.write({**clean, "url": clean["url"] or None, "caption": clean["caption"] or None})
 
 
 class ShardReader:

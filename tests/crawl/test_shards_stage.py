@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,21 @@ def test_a_sample_is_measured_and_not_changed(tmp_path: Path) -> None:
 def test_without_failures_there_are_no_leftovers(tmp_path: Path) -> None:
     fill(tmp_path)
     run(made_of(tmp_path, [good(0)]), tmp_path / "out")
-    assert set(contents(tmp_path / "out")) == {"00000.tar", "00000.parquet"}
+    assert set(contents(tmp_path / "out")) == {"00000.tar", "00000.parquet", "00000_stats.json"}
+
+
+def test_counts_stand_beside_the_tar_under_img2datasets_names(tmp_path: Path) -> None:
+    fill(tmp_path)
+    run(made_of(tmp_path, [good(0), *(row for row, _ in BAD.values()), good(1)]), tmp_path / "out")
+    told = json.loads((tmp_path / "out/00000_stats.json").read_bytes())
+    assert (told["count"], told["successes"], told["images_jpg"]) == (2 + len(BAD), 2, 2)
+    assert told["status_dict"] == {"success": 2, **Counter(failure for _, failure in BAD.values())}
+    assert (told["failed_to_download"], told["failed_to_resize"]) == (1, 4)
+    rows = {
+        row["key"]: row for row in read_table(tmp_path / "out/00000.parquet", ["key", "status", "caption"])
+    }
+    assert rows["d/good1"]["caption"] == "Row 1."
+    assert rows["d/missing"] == {"key": "d/missing", "status": "missing", "caption": "A."}
 
 
 def test_equal_rows_make_equal_bytes_in_any_folder(tmp_path: Path) -> None:
