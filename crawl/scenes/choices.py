@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from itertools import combinations, product
 from typing import Any, TypedDict
 
-from crawl.scenes.english import PREPOSITIONS
 from crawl.scenes.expressions import Kinds
 from crawl.scenes.questions import other_value
-from crawl.scenes.world import COLOURS, KINDS, OPPOSITE, Scene
+from crawl.scenes.world import COLOURS, KINDS, Scene
 from crawl.tagged import said
 
 CHOICES = 4
+QUARTERS = (("top", "left"), ("top", "right"), ("bottom", "left"), ("bottom", "right"))
+MIDDLE = 0.08
+"""What is nearer to the middle, as a share of the picture, is in no quarter."""
 
 Tokens = list[Any]
 """Words, and lists of one thing's number, as VCR's files have them."""
@@ -65,39 +67,40 @@ Asked = tuple[Tokens, Options, Options] | None
 
 
 def _colour(rng: random.Random, scene: Scene) -> Asked:
-    """What is seen at a thing, because of where it lies."""
-    a, relation, b = rng.choice(list(scene.relations()))
-    colour = scene.things[a].colour
-    others = rng.sample([each for each in COLOURS if each != colour], CHOICES - 1)
-    answers: Options = [[[a], "is", each, "."] for each in (colour, *others)]
-    return ["What", "colour", "is", [a], "?"], answers, _places(rng, a, relation, b)
+    a = rng.randrange(len(scene.things))
+    return ["What", "colour", "is", [a], "?"], _colours(rng, scene, a), _looks_of(rng, scene, a)
 
 
 def _looks(rng: random.Random, scene: Scene) -> Asked:
-    a, relation, b = rng.choice(list(scene.relations()))
-    pairs = _altered(rng, scene, (a, "size"), (a, "texture"))
-    answers: Options = [[[a], "is", size, "and", texture, "."] for size, texture in pairs]
-    return ["What", "is", [a], "like", "?"], answers, _places(rng, a, relation, b)
+    a = rng.randrange(len(scene.things))
+    return ["What", "is", [a], "like", "?"], _looks_of(rng, scene, a), _colours(rng, scene, a)
 
 
 def _place(rng: random.Random, scene: Scene) -> Asked:
-    """Where a thing lies, because of what is seen there."""
-    a, relation, b = rng.choice(list(scene.relations()))
-    pairs = _altered(rng, scene, (a, "colour"), (b, "colour"))
-    reasons: Options = [[[a], "is", one, "and", [b], "is", other, "."] for one, other in pairs]
-    return ["Where", "is", [a], "?"], _places(rng, a, relation, b), reasons
+    """Which quarter of the picture a thing is in, told beside what another one looks like."""
+    placed = [i for i in range(len(scene.things)) if _quarter(scene, i) is not None]
+    if not placed:
+        return None
+    a = rng.choice(placed)
+    b = rng.choice([i for i in range(len(scene.things)) if i != a])
+    true = _quarter(scene, a)
+    quarters = [true, *(each for each in QUARTERS if each != true)]
+    answers: Options = [[[a], "is", "on", "the", *each, "."] for each in quarters if each is not None]
+    return ["Where", "is", [a], "?"], answers, _both(rng, scene, a, b, "colour")
 
 
 def _which(rng: random.Random, scene: Scene) -> Asked:
     """Which of four things: the answers differ in their tags, and where names are alike in nothing else."""
-    told = [(a, relation, b) for a, relation, b in scene.relations() if _telling(scene, a)]
+    told = [a for a in range(len(scene.things)) if _telling(scene, a)]
     if len(scene.things) < CHOICES or not told:
         return None
-    a, relation, b = rng.choice(told)
-    first, second = (scene.things[a].has(kind) for kind in rng.choice(_telling(scene, a)))
+    a = rng.choice(told)
+    kinds = rng.choice(_telling(scene, a))
+    (left,) = set(KINDS) - set(kinds)
+    first, second = (scene.things[a].has(kind) for kind in kinds)
     others = rng.sample([i for i in range(len(scene.things)) if i != a], CHOICES - 1)
     question: Tokens = ["Which", "one", "is", first, "and", second, "?"]
-    return question, [["It", "is", [i], "."] for i in (a, *others)], _places(rng, a, relation, b)
+    return question, [["It", "is", [i], "."] for i in (a, *others)], _both(rng, scene, a, others[0], left)
 
 
 ASKERS: dict[str, Callable[[random.Random, Scene], Asked]] = {
@@ -115,10 +118,32 @@ def _telling(scene: Scene, a: int) -> list[Kinds]:
     return [kinds for kinds in pairs if scene.matching(None, [thing.has(kind) for kind in kinds]) == [a]]
 
 
-def _places(rng: random.Random, a: int, relation: str, b: int) -> Options:
-    """That `a` lies so to `b`, and the three other ways."""
-    relations = (relation, *(each for each in OPPOSITE if each != relation))
-    return [[[a], "is", *rng.choice(PREPOSITIONS[each]).split(), [b], "."] for each in relations]
+def _quarter(scene: Scene, i: int) -> tuple[str, str] | None:
+    """The quarter of the picture that a thing is in, where nobody could disagree."""
+    x1, y1, x2, y2 = scene.things[i].box
+    across, down = (x1 + x2) / 2 / scene.width - 0.5, (y1 + y2) / 2 / scene.height - 0.5
+    if min(abs(across), abs(down)) < MIDDLE:
+        return None
+    return ("top" if down < 0 else "bottom"), ("left" if across < 0 else "right")
+
+
+def _colours(rng: random.Random, scene: Scene, a: int) -> Options:
+    """The colour of thing `a`, and three others."""
+    colour = scene.things[a].colour
+    others = rng.sample([each for each in COLOURS if each != colour], CHOICES - 1)
+    return [[[a], "is", each, "."] for each in (colour, *others)]
+
+
+def _looks_of(rng: random.Random, scene: Scene, a: int) -> Options:
+    """Size and texture of thing `a`, and with one or both altered."""
+    pairs = _altered(rng, scene, (a, "size"), (a, "texture"))
+    return [[[a], "is", size, "and", texture, "."] for size, texture in pairs]
+
+
+def _both(rng: random.Random, scene: Scene, a: int, b: int, kind: str) -> Options:
+    """One kind of attribute of two things, and with one or both altered."""
+    pairs = _altered(rng, scene, (a, kind), (b, kind))
+    return [[[a], "is", one, "and", [b], "is", other, "."] for one, other in pairs]
 
 
 def _altered(
