@@ -21,7 +21,9 @@ from yarl import URL
 from crawl.fetch.addresses import BlockedAddressError, Guard, is_public, literal
 from crawl.fetch.failures import TRANSIENT, FetchError
 from crawl.fetch.pace import Pace
-from crawl.fetch.robots import LARGEST, Answer, Robots
+from crawl.fetch.reservations import PLACE, Reservations
+from crawl.fetch.robots import Robots
+from crawl.fetch.sites import LARGEST, Answer
 from crawl.fetch.urls import normalise
 
 REDIRECTS = 5
@@ -82,7 +84,8 @@ class Client:
         self.manners = manners
         self.pace = Pace(manners.connections, manners.per_host, manners.interval, manners.longest_wait)
         self._guard = Guard(manners.allow, resolver)
-        self._robots = Robots(manners.agent, self._ask_robots)
+        self._robots = Robots(manners.agent, self._ask)
+        self._reservations = Reservations(self._ask)
         self._jitter = random.Random(seed)
         self._session: aiohttp.ClientSession | None = None
 
@@ -144,12 +147,17 @@ class Client:
                 if pause > self.manners.longest_wait:
                     raise FetchError("robots", f"one request in {pause:,.0f} s is all that {url.host} allows")
                 self.pace.host(url.host or "").interval = max(self.manners.interval, pause)
+            if self.manners.opt_out and await self._may_ask_for_reservations(url):
+                await self._reservations.require(url)
             async with self._request(url) as response:
                 if response.status not in _MOVED:
                     self._refuse(response)
                     return await _body(response, self.manners.most_bytes)
                 url = _target(url, response.headers)
         raise FetchError("http_4xx", f"more than {REDIRECTS} redirects")
+
+    async def _may_ask_for_reservations(self, url: URL) -> bool:
+        return not self.manners.robots or await self._robots.allows(url.with_path(PLACE))
 
     @asynccontextmanager
     async def _request(self, url: URL) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -190,7 +198,7 @@ class Client:
         if self.manners.opt_out and (reason := _opted_out(headers, self.manners.agent)):
             raise FetchError("opt_out", reason)
 
-    async def _ask_robots(self, url: URL) -> Answer:
+    async def _ask(self, url: URL) -> Answer:
         for _ in range(REDIRECTS + 1):
             async with self._request(url) as response:
                 if response.status not in _MOVED:

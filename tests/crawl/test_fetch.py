@@ -7,12 +7,14 @@ import socket
 import threading
 
 import pytest
+import uvloop
 from aiohttp.abc import AbstractResolver
 
 from crawl.fetch.addresses import Guard, Lookups, is_public
 from crawl.fetch.client import Client, Manners
 from crawl.fetch.crawler import Crawler
 from crawl.fetch.failures import FetchError
+from crawl.fetch.reservations import PLACE as RESERVATIONS
 from crawl.fetch.urls import normalise
 from tests.crawl import hostile
 
@@ -116,14 +118,30 @@ def test_every_misbehaviour_ends_in_its_class_and_the_rest_completes(server):
         "ftp://example.org/a.jpg",
     ],
 )
-def test_addresses_that_are_never_connected_to(url, monkeypatch):
-    opened = []
-    monkeypatch.setattr(socket.socket, "connect", lambda self, where: opened.append(where))
-    monkeypatch.setattr(
-        "asyncio.base_events.BaseEventLoop.sock_connect", lambda self, sock, where: opened.append(where)
-    )
+def test_addresses_that_are_never_connected_to(url, refused):
     assert fetch(url, allow=()) == ["blocked_address"]
-    assert opened == []
+    assert refused == []
+
+
+@pytest.fixture
+def refused(monkeypatch):
+    """Where connections were asked for; none is made, even where the check of addresses is broken."""
+    asked = []
+
+    async def refuse(self, sock, where):
+        asked.append(where[0])
+        raise ConnectionRefusedError
+
+    for loop in (uvloop.Loop, asyncio.SelectorEventLoop):
+        monkeypatch.setattr(loop, "sock_connect", refuse)
+    return asked
+
+
+def test_a_check_that_were_broken_would_be_seen(refused, monkeypatch):
+    for place in ("addresses", "client"):
+        monkeypatch.setattr(f"crawl.fetch.{place}.is_public", lambda address: True)
+    assert fetch("http://10.0.0.1/", allow=(), robots=False, opt_out=False, tries=1) == ["connect"]
+    assert refused == ["10.0.0.1"]
 
 
 def test_a_name_that_changes_its_mind_is_checked_where_it_is_connected_to(server):
@@ -211,10 +229,41 @@ def test_a_site_that_disallows_is_asked_for_nothing_else(server):
         asked = [server.url("/private/a.jpg"), server.url("/open/a.jpg")]
         assert fetch(*asked) == ["robots", b"a"]
         new = server.hits - before
-        assert new == {"/robots.txt": 1, "/open/a.jpg": 1}
+        assert new == {"/robots.txt": 1, RESERVATIONS: 1, "/open/a.jpg": 1}
         assert fetch(asked[0], robots=False) == [b"a"]
     finally:
         server.robots = ""
+
+
+def test_what_robots_disallow_is_not_asked_for_reservations_either():
+    with hostile.Server() as server:
+        server.body("/open/a.jpg", b"a")
+        server.robots = "User-agent: *\nDisallow: /\nAllow: /open/\n"
+        assert fetch(server.url("/open/a.jpg")) == [b"a"]
+        assert server.hits == {"/robots.txt": 1, "/open/a.jpg": 1}
+
+
+@pytest.mark.parametrize(
+    ("rules", "ends"),
+    [
+        (b'[{"location": "/", "tdm-reservation": 1}]', ["opt_out", "opt_out"]),
+        (b'[{"location": "/art/*.jpg$", "tdm-reservation": 1}]', ["opt_out", b"b"]),
+        (
+            b'[{"location": "/art", "tdm-reservation": 1}, {"location": "*", "tdm-reservation": 0}]',
+            ["opt_out", b"b"],
+        ),
+        (b'[{"location": "/art", "tdm-reservation": 0}]', [b"a", b"b"]),
+        (b'{"tdm-reservation": 1}', [b"a", b"b"]),
+        (b"<html>none</html>", [b"a", b"b"]),
+    ],
+)
+def test_a_site_reserves_its_places(rules, ends):
+    with hostile.Server() as server:
+        urls = [server.body("/art/a.jpg", b"a"), server.body("/open/b.jpg", b"b")]
+        server.body(RESERVATIONS, rules)
+        assert fetch(*urls) == ends
+        assert server.hits[RESERVATIONS] == 1
+        assert fetch(*urls, opt_out=False) == [b"a", b"b"]
 
 
 @pytest.mark.parametrize(
