@@ -67,6 +67,8 @@ class UrlsParams(Params):
     """That one address may take."""
     most_bytes: int = 32 * 2**20
     """Of one image."""
+    longest_wait: float = unkeyed(60.0)
+    """Seconds of Retry-After that are waited for, and of Crawl-delay between two requests; longer ones fail."""
     tries: int = unkeyed(3)
     """For failures that may pass: no name, no connection, no time, 429, 5xx."""
     allow: tuple[str, ...] = unkeyed(())
@@ -203,6 +205,7 @@ class Urls(Source[UrlsParams]):
             "interval",
             "seconds",
             "most_bytes",
+            "longest_wait",
         )
         settings = {name: getattr(self.params, name) for name in (*names, "tries", "allow")}
         if self.params.robots and not self.params.contact:
