@@ -240,7 +240,7 @@ def read_metadata(parquet_path: Path) -> Iterator[Sample]:
     Raises:
         CorruptError: not the table of a shard.
     """
-    for row in iter_table(parquet_path, shard_schema().names):
+    for row in iter_table(parquet_path, [name for name in shard_schema().names if name != "caption"]):
         if row["status"] == SUCCESS:
             row["source_ids"] = dict(row["source_ids"])
             yield _to_sample({**row, "truth": json.loads(row["truth"])}, None)
