@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
@@ -13,7 +13,6 @@ from pipeline.stage import Inputs, Output, Params, Shard, Stage
 from pipeline.stats import Stats
 
 if TYPE_CHECKING:
-    from evaluate.pools import Pool
     from evaluate.scoring import Result, Words
     from pipeline.artifacts import Artifact
     from store.records import Sample
@@ -112,8 +111,12 @@ class Retrieval(Stage[RetrievalParams]):
             out.progress(done, len(competing))
             results += score_pool(model, images, pool, phrases, self.params.rerank)
         write_metrics(out.path(EXTENSION), [m for result in results for m in metrics(result)] or [NOTHING])
-        rows_of = image_keys(usable)
-        write_predictions(out, results, rows_of, keep_scores=self.params.keep_scores)
+        write_predictions(
+            out,
+            results,
+            lambda pool: [usable[i].key for i in pool.images],
+            keep_scores=self.params.keep_scores,
+        )
         stats.totals.update(captions=sum(len(p.captions) for p in competing), phrases=len(phrases))
         return stats
 
@@ -122,11 +125,6 @@ class Retrieval(Stage[RetrievalParams]):
         from evaluate.showcase import illustrate_retrieval
 
         return illustrate_retrieval(artifact, inputs)
-
-
-def image_keys(usable: Sequence[Sample]) -> Callable[[Pool], list[str]]:
-    """What names a pool's images."""
-    return lambda pool: [usable[i].key for i in pool.images]
 
 
 def own_phrases(inputs: Inputs) -> dict[str, list[Words]]:
