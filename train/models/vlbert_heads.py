@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.layers import LAYER_NORM_EPS, initialise
+from train.models.geometry import relative_boxes
 from train.models.heads import choice_loss
 from train.models.joint import pick
-from train.models.vlbert import States, VlBert
+from train.models.vlbert import SIDES, States, VlBert
 from train.models.vlbert_pretrained import MatchHead
 from train.vlbert.batch import JointBatch, TargetBatch
 
@@ -146,9 +147,9 @@ class Chosen(nn.Module):
         classes: of the regions, which an auxiliary head tells from all their states; 0 leaves it out.
         positive: weight of the right choice in the loss.
         soft: whether each choice is right or wrong by itself, as published; else one of them is.
-        named: read, beside the pooled state, the mean of the words that name an object, and that of the
-            regions that these words see. Ours: a narrow stream, tuned on expressions, says at a region
-            whether a text fits it, and takes long to carry that to [CLS].
+        named: read, beside the pooled state, the mean of the words that name an object, that of the regions
+            which these words see, and that of where these are. Ours: a narrow stream, tuned on
+            expressions, says at a region whether a text fits it, and takes long to carry that to [CLS].
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class Chosen(nn.Module):
         self.trunk, self.choices, self.positive, self.class_weight = trunk, choices, positive, class_weight
         h, drop = trunk.sizes.hidden, trunk.sizes.dropout
         self.soft, self.named = soft, named
-        self.head = classifier(3 * h if named else h, 1, form, drop, wide)
+        self.head = classifier(3 * h + SIDES if named else h, 1, form, drop, wide)
         self.class_head = (
             nn.Sequential(Transform(h, norm=False), nn.Identity(), nn.Linear(h, classes)) if classes else None
         )
@@ -187,7 +188,10 @@ class Chosen(nn.Module):
         if self.named:
             naming = batch.text_mask & (batch.seen > 0)
             regions = pick(states.regions, batch.seen) if states.regions.shape[1] else states.text
-            read = torch.cat([read, _mean(states.text, naming), _mean(regions, naming)], dim=1)
+            where = 4 * relative_boxes(batch.boxes, batch.sizes[:, None, :]) - 2
+            where = pick(where, batch.seen) if where.shape[1] else states.text[:, :, :SIDES]
+            named = [_mean(each, naming) for each in (states.text, regions, where)]
+            read = torch.cat([read, *named], dim=1)
         logits: Tensor = self.head(read)
         return logits.float().view(-1, self.choices)
 
