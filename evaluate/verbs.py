@@ -84,7 +84,7 @@ def attention(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, as for run")] = None,
     model: Annotated[
         str, typer.Option(help="stage that trained it, of the family vlbert, or its folder")
-    ] = "pretrain_b",
+    ] = "pretrain",
     regions: Annotated[
         str, typer.Option(help="regions (stage or folder) whose detector to use; default: the model's")
     ] = "",
@@ -96,7 +96,7 @@ def attention(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON for machines")] = False,
     file: Annotated[Path, typer.Option("--file", "-f", help="the pipeline that the model is of")] = Path(
-        "stages.yaml"
+        "stages/mmbert.yaml"
     ),
     profile: Annotated[str, typer.Option("--profile", "-p", help="which profile of it")] = "demo",
 ) -> None:
