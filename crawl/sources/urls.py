@@ -68,7 +68,7 @@ class UrlsParams(Params):
     most_bytes: int = 32 * 2**20
     """Of one image."""
     longest_wait: float = unkeyed(60.0)
-    """Seconds of Retry-After, or of Crawl-delay, that are waited for; where more are asked for, the row fails."""
+    """Seconds of Retry-After or Crawl-delay that are waited for; where more are asked for, the row fails."""
     tries: int = unkeyed(3)
     """For failures that may pass: no name, no connection, no time, 429, 5xx."""
     allow: tuple[str, ...] = unkeyed(())
