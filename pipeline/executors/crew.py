@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.artifacts import ShardRecord
 from pipeline.executors.base import ATTEMPTS
 from pipeline.work import Failure, Job, Task, Worker
+from store.errors import UserError
 
 KEPT_STAGES = 2
 """Stages that an actor keeps set up: coming back to one costs nothing, and memory stays bounded."""
@@ -116,14 +117,21 @@ class Crew:
         self._orders: list[Order] = []
         self._idle: list[Hand] = []
         self._lock = threading.Lock()
+        self._gone = False
 
     def work(self, order: Order, stop: threading.Event) -> Iterator[ShardRecord | Failure]:
-        """Make the shards of an order until `stop` is set; outcomes as they come."""
+        """Make the shards of an order until `stop` is set; outcomes as they come.
+
+        Raises:
+            UserError: Ray has no machine left; it would wait for one without end.
+        """
         with self._lock:
             self._orders.append(order)
             self._hand_out()
         try:
             while (order.waiting or order.busy) and not stop.is_set():
+                if self._gone:
+                    raise UserError("Ray has lost its machines", "what is committed is kept: run it again")
                 try:
                     reference, future = order.ended.get(timeout=_POLL_SECONDS)
                 except queue.Empty:
@@ -192,6 +200,7 @@ class Crew:
             except errors.RayTaskError as error:  # not of the stage: a worker that cannot load our code
                 outcome = Failure(shard=job.shard.name, what=_last_line(error), trace=str(error))
             except errors.RayError as error:
+                self._gone = not any(node["Alive"] for node in self._ray.nodes())
                 self._dismiss(hand)
                 outcome = self._try_again(order, job, error)
             else:

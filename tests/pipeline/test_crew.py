@@ -13,6 +13,7 @@ import pytest
 from pipeline.executors.crew import Crew, Order, Share
 from pipeline.stage import Shard
 from pipeline.work import Failure, Job, Task
+from store.errors import UserError
 
 
 class RayError(Exception):
@@ -41,6 +42,10 @@ class PlayedRay:
 
     def __init__(self):
         self.begun, self.killed, self.hired = [], [], []
+        self.alive = True
+
+    def nodes(self):
+        return [{"Alive": self.alive}]
 
     def remote(self, *, num_cpus, num_gpus, max_restarts):
         def wrap(_):
@@ -57,6 +62,8 @@ class PlayedRay:
 
     def _make(self, actor, task, job):
         reference = Reference(actor, task, job)
+        if not self.alive:
+            reference.promise.set_exception(RayError("the node is gone"))
         self.begun.append(reference)
         return reference
 
@@ -233,3 +240,11 @@ def test_fractions_of_a_gpu_add_up(ray):
     crew = Crew(ray, Share(8, 1))
     Stage(crew, "a", 20, most=20, cpus=0.1, gpus=0.1).begin()
     assert len(ray.begun) == 10
+
+
+def test_without_any_machine_left_nobody_waits_for_one(ray):
+    stage = Stage(Crew(ray, Share(1, 0)), "regions", 3)
+    ray.alive = False
+    with pytest.raises(UserError, match="Ray has lost its machines"):
+        list(stage.outcomes)
+    assert not stage.order.busy
