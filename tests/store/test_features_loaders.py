@@ -132,6 +132,6 @@ def test_workers_share_one_copy_of_the_keys(method: str, tmp_path: Path) -> None
         assert found["present"] > 0.9 * size
         assert found["share"] < 1.1 * size / WORKERS
         assert found["changed"] == 0
-        assert found["grown"] < 0.5 * size  # a list of the keys would take several times the index
+        assert found["grown"] < 1.5 * size  # a list of the keys would take 2.6 times the index
     for worker in workers:
         worker.join()
