@@ -21,7 +21,7 @@ from yarl import URL
 from crawl.fetch.addresses import BlockedAddressError, Guard, is_public, literal
 from crawl.fetch.failures import TRANSIENT, FetchError
 from crawl.fetch.pace import Pace
-from crawl.fetch.reservations import PLACE, Reservations
+from crawl.fetch.reservations import Reservations
 from crawl.fetch.robots import Robots
 from crawl.fetch.sites import LARGEST, Answer
 from crawl.fetch.urls import normalise
@@ -85,7 +85,7 @@ class Client:
         self.pace = Pace(manners.connections, manners.per_host, manners.interval, manners.longest_wait)
         self._guard = Guard(manners.allow, resolver)
         self._robots = Robots(manners.agent, self._ask)
-        self._reservations = Reservations(self._ask)
+        self._reservations = Reservations(self._ask_where_allowed)
         self._jitter = random.Random(seed)
         self._session: aiohttp.ClientSession | None = None
 
@@ -147,7 +147,7 @@ class Client:
                 if pause > self.manners.longest_wait:
                     raise FetchError("robots", f"one request in {pause:,.0f} s is all that {url.host} allows")
                 self.pace.host(url.host or "").interval = max(self.manners.interval, pause)
-            if self.manners.opt_out and await self._may_ask_for_reservations(url):
+            if self.manners.opt_out:
                 await self._reservations.require(url)
             async with self._request(url) as response:
                 if response.status not in _MOVED:
@@ -155,9 +155,6 @@ class Client:
                     return await _body(response, self.manners.most_bytes)
                 url = _target(url, response.headers)
         raise FetchError("http_4xx", f"more than {REDIRECTS} redirects")
-
-    async def _may_ask_for_reservations(self, url: URL) -> bool:
-        return not self.manners.robots or await self._robots.allows(url.with_path(PLACE))
 
     @asynccontextmanager
     async def _request(self, url: URL) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -207,6 +204,12 @@ class Client:
                     return Answer(200, await _body(response, LARGEST, cut=True))
                 url = _target(url, response.headers)
         return Answer(404)  # RFC 9309, 2.3.1.2: too many redirects count as no file
+
+    async def _ask_where_allowed(self, url: URL) -> Answer:
+        """As `_ask`; what robots.txt disallows counts as refused by the server."""
+        if self.manners.robots and await self._robots.refusal(url):
+            return Answer(403)
+        return await self._ask(url)
 
 
 @contextmanager

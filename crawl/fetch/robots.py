@@ -42,20 +42,19 @@ class Robots:
         Raises:
             FetchError: `robots`, or the failure that kept its robots.txt from being read.
         """
-        rules = await self._rules.of(url)
-        if rules.refusal:
-            raise FetchError("robots", rules.refusal)
-        if rules.parsed is not None and not rules.parsed.can_fetch(str(url), self._agent):
-            raise FetchError("robots", f"disallowed by {url.origin()}/robots.txt")
+        if refusal := await self.refusal(url):
+            raise FetchError("robots", refusal)
 
-    async def allows(self, url: URL) -> bool:
-        """Whether `require` passes.
+    async def refusal(self, url: URL) -> str:
+        """Why the site does not allow `url`, or an empty string.
 
         Raises:
             FetchError: the failure that kept its robots.txt from being read.
         """
         rules = await self._rules.of(url)
-        return not rules.refusal and (rules.parsed is None or rules.parsed.can_fetch(str(url), self._agent))
+        if rules.parsed is not None and not rules.parsed.can_fetch(str(url), self._agent):
+            return f"disallowed by {url.origin()}/robots.txt"
+        return rules.refusal
 
     async def pause(self, url: URL) -> float:
         """Seconds between two requests that the site asks for (Crawl-delay), or 0."""
