@@ -253,7 +253,7 @@ def gc(
 
     config, _ = _read(file, profile, words)
     workspace = Workspace(config.workspace)
-    every = pipelines_beside(config, [word for word in words or [] if "=" in word])
+    every = pipelines_beside(config, _overrides(words))
     found = find_garbage(workspace, [plan_all(build_graph(each), workspace) for each in every])
     if as_json:
         _print_json([{"path": str(g.path), "why": g.why, "size": g.size} for g in found])
@@ -292,11 +292,14 @@ def main() -> None:
 
 def _read(file: Path, profile: str, words: list[str] | None) -> tuple[Config, list[str]]:
     """Sort the words of a command into overrides and targets."""
-    overrides = [word for word in words or [] if "=" in word]
     targets = [word for word in words or [] if "=" not in word]
-    config = open_pipeline(file, profile, overrides)
+    config = open_pipeline(file, profile, _overrides(words))
     require_stages(config, targets)
     return config, targets
+
+
+def _overrides(words: list[str] | None) -> list[str]:
+    return [word for word in words or [] if "=" in word]
 
 
 def _plans(file: Path, profile: str, words: list[str] | None) -> dict[str, NodePlan]:

@@ -107,10 +107,10 @@ def load_config(path: Path, profile: str = "demo", overrides: Iterable[str] = ()
         ConfigError: names file, line, key and remedy.
     """
     *_, root = chain = _extended(path)
-    taken = {name for each in chain for name in each.data.get("stages") or {}}
+    taken = {name for each in chain for name in _names(each.data, "stages")}
     file = functools.reduce(lambda base, over: over.over(base), reversed(chain))
     data: dict[str, Any] = file.data
-    taken -= set(data.get("stages") or {})
+    taken -= _names(data, "stages")
     origins: dict[KeyPath, str] = {}
     profiles = data.pop("profiles", None) or {"demo": {}}
     if not isinstance(profiles, dict) or not isinstance(profiles.get(profile) or {}, dict):
@@ -131,6 +131,11 @@ def load_config(path: Path, profile: str = "demo", overrides: Iterable[str] = ()
             raise ConfigError(f"{override}: the value is not YAML", "quote it") from error
         _set(data, key, value, origins, override)
     return _typed(file, root.path.resolve().parent, data, profile, origins)
+
+
+def _names(data: Mapping[str, Any], key: str) -> set[str]:
+    """What stands under a key that should hold names and blocks; `_typed` refuses one that does not."""
+    return set(data[key]) if isinstance(data.get(key), dict) else set()
 
 
 def _extended(path: Path) -> list[YamlFile]:

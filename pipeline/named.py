@@ -25,7 +25,9 @@ def open_pipeline(file: Path, profile: str, overrides: Sequence[str] = ()) -> Co
         ConfigError: it cannot be read or meant.
     """
     config = load_config(file, profile, list(overrides))
-    for folder in {str(file.resolve().parent), str(config.root)} - set(sys.path):
+    for folder in (str(config.root), str(file.resolve().parent)):
+        if folder in sys.path:
+            continue
         sys.path.insert(0, folder)
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
     return config

@@ -79,6 +79,12 @@ def test_a_mistake_names_file_line_and_remedy(project, old, new, line, what, hin
     assert "\n" not in caught.value.what
 
 
+def test_stages_that_are_none(project):
+    project.file.write_text("stages: 3\n")
+    with pytest.raises(ConfigError, match=r"stages\.yaml:1: stages: expected names and blocks"):
+        graph(project)
+
+
 @pytest.mark.parametrize(
     ("override", "what"),
     [
