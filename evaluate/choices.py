@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from evaluate.heldout import open_regions, whole
+from evaluate.heldout import open_regions, whole, with_regions
 from evaluate.leaderboards import Chosen, write_vcr
 from evaluate.results import EXTENSION, Metric, write_metrics
 from pipeline.stage import Inputs, Output, Params, Shard, Stage
@@ -89,15 +89,7 @@ class ScoreChoices(Stage[ChoiceParams]):
         torch.set_num_threads(1)
         tables = [inputs["shards"].file(record.name, ".parquet") for record in inputs["shards"].shards]
         store, stats = open_regions(inputs["regions"]), Stats()
-        asked: list[Choice] = []
-        for choice in read_choices(tables):
-            stats.n_in += 1
-            if choice.image in store:
-                asked.append(choice)
-            else:
-                out.fail(choice.key, "no_regions", f"no regions in {inputs['regions'].manifest.node}")
-        stats.failed.update(row["class"] for row in out.failures)
-        stats.n_ok = len(asked)
+        asked = with_regions(read_choices(tables), inputs["regions"], out, stats)
         if self.params.leaderboard and stats.n_ok != stats.n_in:
             raise DataError(
                 f"leaderboard: {stats.n_in - stats.n_ok:,} of {stats.n_in:,} questions have no regions, and"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from pipeline.stage import Inputs, Shard
+from pipeline.stage import Inputs, Output, Shard
+from pipeline.stats import Stats
 from store.errors import DataError
 from store.records import Regions, Sample
 
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
     from pipeline.artifacts import Artifact
     from store.concepts import PhraseRow
     from store.features import FeatureStore
+
+
+class About(Protocol):
+    """Something that is asked about an image."""
+
+    @property
+    def key(self) -> str:
+        """Unique and stable."""
+
+    @property
+    def image(self) -> str:
+        """The sample's key."""
+
+
+T = TypeVar("T", bound=About)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +118,25 @@ def open_regions(regions: Artifact) -> FeatureStore:
     from store.features import open_store
 
     return open_store(regions.path)
+
+
+def with_regions(found: Iterable[T], regions: Artifact | None, out: Output, stats: Stats) -> list[T]:
+    """What is asked about images whose regions there are; the rest fails as `no_regions`.
+
+    Args:
+        regions: None where nobody looks at them: all is kept.
+        stats: what comes in and goes out is counted here.
+    """
+    store, kept = None if regions is None else open_regions(regions), []
+    for each in found:
+        stats.n_in += 1
+        if regions is None or store is None or each.image in store:
+            kept.append(each)
+        else:
+            out.fail(each.key, "no_regions", f"no regions in {regions.manifest.node}")
+    stats.failed.update(row["class"] for row in out.failures)
+    stats.n_ok = len(kept)
+    return kept
 
 
 def labels_of(store: FeatureStore) -> Labels:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evaluate.heldout import open_regions, whole
+from evaluate.heldout import open_regions, whole, with_regions
 from evaluate.leaderboards import BOARD, Board, check_board, check_complete, write_board
 from evaluate.results import EXTENSION, Metric, write_metrics
 from pipeline.stage import Inputs, Output, Params, Shard, Stage
@@ -99,15 +99,7 @@ class ScoreItems(Stage[ItemParams]):
         torch.set_num_threads(1)
         tables = [inputs["shards"].file(record.name, ".parquet") for record in inputs["shards"].shards]
         store, stats = open_regions(inputs["regions"]), Stats()
-        items = []
-        for item in read_items(self.task, tables):
-            stats.n_in += 1
-            if item.image in store:
-                items.append(item)
-            else:
-                out.fail(item.key, "no_regions", f"no regions in {inputs['regions'].manifest.node}")
-        stats.failed.update(row["class"] for row in out.failures)
-        stats.n_ok = len(items)
+        items = with_regions(read_items(self.task, tables), inputs["regions"], out, stats)
         check_complete(self.params.leaderboard, items, stats.n_in)
         write_metrics(out.path(EXTENSION), list(self._metrics(items, store, inputs, out)))
         return stats

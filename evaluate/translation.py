@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from evaluate.heldout import open_regions, whole
+from evaluate.heldout import open_regions, whole, with_regions
 from evaluate.results import EXTENSION, Metric, write_metrics
 from pipeline.stage import Inputs, Output, Params, Shard, Stage
 from pipeline.stats import Stats
@@ -68,31 +68,24 @@ class ScoreTranslation(Stage[TranslationParams]):
         if not model.blind and "regions" not in inputs:
             raise DataError("the model translates with pictures", "name `regions` in stages.yaml")
         tables = [inputs["shards"].file(record.name, ".parquet") for record in inputs["shards"].shards]
-        store = None if model.blind else open_regions(inputs["regions"])
-        stats = Stats()
-        rows: list[Translation] = []
-        for each in read_translations(Captions(tables), model.source, model.target):
-            stats.n_in += 1
-            if store is None or each.image in store:
-                rows.append(each)
-            else:
-                out.fail(each.key, "no_regions", f"no regions in {inputs['regions'].manifest.node}")
-        stats.failed.update(row["class"] for row in out.failures)
-        stats.n_ok = len(rows)
+        regions, stats = None if model.blind else inputs["regions"], Stats()
+        found = read_translations(Captions(tables), model.source, model.target)
+        rows = with_regions(found, regions, out, stats)
         if not rows:
             raise DataError("no caption that has a translation has regions", "do regions and shards fit?")
+        store = None if regions is None else open_regions(regions)
         seen = [None if store is None else store[each.image] for each in rows]
         sources, references = [each.source for each in rows], [each.target for each in rows]
-        found = model.translate(
+        hypotheses = model.translate(
             sources, seen, beams=self.params.beams, length_penalty=self.params.length_penalty
         )
         where = f"{NAME}/{model.source}-{model.target}"
         metrics = [
-            *score(found, references, f"{where}/{self.params.search}", model.target),
+            *score(hypotheses, references, f"{where}/{self.params.search}", model.target),
             *score(sources, references, f"{where}/untranslated", model.target),
         ]
         write_metrics(out.path(EXTENSION), metrics)
-        _write_predictions(out, rows, found)
+        _write_predictions(out, rows, hypotheses)
         return stats
 
 

@@ -14,7 +14,7 @@ from store.records import Regions
 from train.batch import IGNORE
 from train.captions import Captions, PhraseTable
 from train.config import Recipe
-from train.draws import generator, seed64
+from train.draws import generator, held_out
 from train.layout import Tags, enclose, phrases_that_fit, region_input
 from train.masking import mask_phrases, mask_words, phrases_told
 from train.order import Place
@@ -140,7 +140,7 @@ class Data:
     def _is_held_out(self, row: int) -> bool:
         """By the key of its picture alone, so that neither more samples nor another seed change its side."""
         share, first = self.recipe.data.held_out, int(self._captions.images[row])
-        return share > 0 and seed64("held out", self._captions.key(first)) < share * 2**63
+        return held_out(self._captions.key(first), share)
 
     def _usable(self, row: int) -> bool:
         key = self._captions.key(row)

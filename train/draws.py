@@ -18,3 +18,8 @@ def seed64(*names: int | str) -> int:
     """A seed for torch from the same material."""
     digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def held_out(key: str, share: float) -> bool:
+    """Whether a sample is kept from training: told by its key alone, in every task and run alike."""
+    return share > 0 and seed64("held out", key) < share * 2**63

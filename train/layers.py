@@ -12,6 +12,12 @@ from torch.utils.checkpoint import checkpoint
 LAYER_NORM_EPS = 1e-12
 
 
+def mean_state(states: Tensor, mask: Tensor) -> Tensor:
+    """The mean [B, h] of some of the states [B, T, h]; zeros where there is none."""
+    weights = mask[:, :, None].to(states.dtype)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with its residual and norm.
 

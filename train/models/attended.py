@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.layers import LAYER_NORM_EPS, initialise
+from train.layers import LAYER_NORM_EPS, initialise, mean_state
 from train.models.heads import (
     GEOMETRY,
     Encoded,
@@ -90,7 +90,7 @@ class Attended(nn.Module):
         """Logits [B, classes]."""
         encoded = encode_pairs(self.trunk, batch, place=self.place)
         fused = encoded.fuse(self.trunk)
-        text = torch.cat([fused.text[:, 0], _mean(encoded.text, encoded.text_mask)], dim=1)
+        text = torch.cat([fused.text[:, 0], mean_state(encoded.text, encoded.text_mask)], dim=1)
         found = self._look(batch, encoded, fused)
         both = self.of_text(text).tanh() * self.of_found(found.all).tanh()
         sides = (text, found.all, both)
@@ -174,8 +174,3 @@ class Related(nn.Module):
 def normed(width: int, out: int) -> nn.Module:
     """A part of the evidence brought to the others' scale, however many numbers it has."""
     return nn.Sequential(nn.LayerNorm(width, eps=LAYER_NORM_EPS), nn.Linear(width, out))
-
-
-def _mean(states: Tensor, mask: Tensor) -> Tensor:
-    weights = mask[:, :, None].to(states.dtype)
-    return (states * weights).sum(dim=1) / weights.sum(dim=1)

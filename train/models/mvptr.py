@@ -18,7 +18,7 @@ from train import objectives as losses
 from train.batch import IGNORE, Batch
 from train.config import ModelSizes, Objectives
 from train.gather import gather_rows
-from train.layers import LAYER_NORM_EPS, Embeddings, Stack, WordHead, initialise
+from train.layers import LAYER_NORM_EPS, Embeddings, Stack, WordHead, initialise, mean_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,7 @@ class Mvptr(nn.Module):
     def _pool(self, states: Tensor, mask: Tensor) -> Tensor:
         if self.sizes.pooling == "first":
             return states[:, 0]
-        weights = mask[:, :, None].to(states.dtype)
-        return (states * weights).sum(dim=1) / weights.sum(dim=1)
+        return mean_state(states, mask)
 
     def fuse(self, text: Tensor, text_mask: Tensor, regions: Tensor, region_mask: Tensor) -> Fused:
         """Run the fusion stack over states of both sides; tags and the visual [CLS] stay outside."""

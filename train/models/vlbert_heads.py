@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.layers import LAYER_NORM_EPS, initialise
+from train.layers import LAYER_NORM_EPS, initialise, mean_state
 from train.models.geometry import relative_boxes
 from train.models.heads import choice_loss
 from train.models.joint import pick
@@ -190,7 +190,7 @@ class Chosen(nn.Module):
             regions = pick(states.regions, batch.seen) if states.regions.shape[1] else states.text
             where = 4 * relative_boxes(batch.boxes, batch.sizes[:, None, :]) - 2
             where = pick(where, batch.seen) if where.shape[1] else states.text[:, :, :SIDES]
-            named = [_mean(each, naming) for each in (states.text, regions, where)]
+            named = [mean_state(each, naming) for each in (states.text, regions, where)]
             read = torch.cat([read, *named], dim=1)
         logits: Tensor = self.head(read)
         return logits.float().view(-1, self.choices)
@@ -217,12 +217,6 @@ class Chosen(nn.Module):
         right = functional.one_hot(target, self.choices).to(logits.dtype)
         loss = functional.binary_cross_entropy_with_logits(logits, right, 1 + (self.positive - 1) * right)
         return loss * (self.positive + 1) / (2 * self.positive)
-
-
-def _mean(states: Tensor, mask: Tensor) -> Tensor:
-    """The mean [B, h] of some of the states [B, T, h]; zeros where there is none."""
-    weights = mask[:, :, None].to(states.dtype)
-    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
 class Transform(nn.Module):

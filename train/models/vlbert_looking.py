@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.layers import LAYER_NORM_EPS, initialise
+from train.layers import LAYER_NORM_EPS, initialise, mean_state
 from train.models.geometry import relative_boxes
 from train.models.heads import choice_loss
 from train.models.joint import pick
@@ -59,8 +59,7 @@ class Looking(nn.Module):
         seen = self.trunk.see(batch)
         states = self.trunk.encode(batch, seen=seen)
         at = batch.text_mask.sum(dim=1, keepdim=True) - 2
-        weights = batch.text_mask[:, :, None].to(states.text.dtype)
-        mean = (states.text * weights).sum(dim=1) / weights.sum(dim=1)
+        mean = mean_state(states.text, batch.text_mask)
         text = torch.cat([pick(states.text, at)[:, 0], mean], dim=1)
         found = self._look(batch, states, self.seen_norm(seen))
         state = torch.cat([text, found, self.of_text(text).tanh() * self.of_found(found).tanh()], dim=1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from store.errors import DataError
 from store.records import Regions
 from train.config import Recipe
-from train.draws import seed64
+from train.draws import held_out
 from train.inputs import RegionStores
 from train.job import Job
 from train.layout import Tags, enclose, region_input
@@ -257,19 +257,15 @@ def open_pairs(job: Job, recipe: Recipe) -> Opened:
                 "extract regions with the detector that the model was trained on",
             )
     items = read_items(recipe.task, [Path(path) for path in job.shards])
-    out = [_held_out(item.image, recipe.data.held_out) for item in items]
+    out = [held_out(item.image, recipe.data.held_out) for item in items]
     training = [item for item, kept in zip(items, out, strict=True) if not kept]
     if not any(item.image in store for item in training):
         raise DataError(
             f"none of {len(items)} items for '{recipe.task}' has an image with regions",
             "the truth of the shards' samples must hold them, and the regions must belong to these shards",
         )
-    held_out = [item for item, kept in zip(items, out, strict=True) if kept]
-    return Opened(recipe, settings, start, layout, store, training, held_out)
-
-
-def _held_out(image: str, share: float) -> bool:
-    return share > 0 and seed64("held out", image) < share * 2**63
+    kept_out = [item for item, kept in zip(items, out, strict=True) if kept]
+    return Opened(recipe, settings, start, layout, store, training, kept_out)
 
 
 def nothing(rows: Sequence[Any]) -> Tensor:

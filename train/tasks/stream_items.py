@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from store.errors import DataError
 from store.records import Regions
 from train.config import Recipe
-from train.draws import seed64
+from train.draws import held_out
 from train.inputs import RegionStores
 from train.order import Place
 from train.tasks.streams import OpenedStream, StreamTask
@@ -77,8 +77,7 @@ def split_items(items: Sequence[Item], opened: OpenedStream, recipe: Recipe) -> 
     Raises:
         DataError: there is nothing to train on.
     """
-    share = recipe.data.held_out
-    out = {item.image: share > 0 and seed64("held out", item.image) < share * 2**63 for item in items}
+    out = {item.image: held_out(item.image, recipe.data.held_out) for item in items}
     training = [item for item in items if not out[item.image]]
     if opened.store is None or not any(item.image in opened.store for item in training):
         raise DataError(
@@ -92,7 +91,7 @@ def item_task(
     recipe: Recipe,
     opened: OpenedStream,
     rows: ItemRows[Any],
-    held_out: ItemRows[Any],
+    kept: ItemRows[Any],
     *,
     padded: Callable[[Sequence[Any]], Tensor],
     right: Callable[[Tensor, Tensor], Tensor],
@@ -102,6 +101,7 @@ def item_task(
     """The task of items.
 
     Args:
+        kept: those held out.
         padded: targets as one tensor.
         right: scores and targets -> how right each item is, from 0 to 1.
         sizes: how long each row is.
@@ -112,10 +112,10 @@ def item_task(
         return collate_targets(examples, detector.feature_dim, padded)
 
     def judge(model: nn.Module, device: str) -> Mapping[str, float]:
-        hits, total = 0.0, len(held_out)
+        hits, total = 0.0, len(kept)
         for first in range(0, total, VALIDATION_BATCH):
             places = range(first, min(first + VALIDATION_BATCH, total))
-            batch = collate([held_out.example(Place(0, row)) for row in places]).to(device)
+            batch = collate([kept.example(Place(0, row)) for row in places]).to(device)
             assert isinstance(batch, TargetBatch)
             hits += float(right(model.scores(batch), batch.target).sum())  # type: ignore[operator]
         return {"accuracy": hits / total} if total else {}

@@ -14,7 +14,7 @@ from store.records import Regions
 from train.batch import IGNORE
 from train.captions import Captions
 from train.config import Recipe
-from train.draws import generator, seed64
+from train.draws import generator, held_out
 from train.inputs import RegionStores
 from train.job import Job
 from train.models.translator import Translator
@@ -103,10 +103,9 @@ def prepare(job: Job, recipe: Recipe) -> StreamTask:
     if not blind and opened.store is None:
         raise DataError("there are no regions to translate with", "name `regions`, or say without: regions")
     found = read_translations(Captions(opened.shards), settings.source, settings.target)
-    share = recipe.data.held_out
-    out = [share > 0 and seed64("held out", each.image) < share * 2**63 for each in found]
+    out = [held_out(each.image, recipe.data.held_out) for each in found]
     bilingual, store = Bilingual(opened.reader, blind=blind), None if blind else opened.store
-    rows, held_out = (
+    rows, kept = (
         Translations(
             recipe, settings, bilingual, [e for e, o in zip(found, out, strict=True) if o == side], store
         )
@@ -127,9 +126,9 @@ def prepare(job: Job, recipe: Recipe) -> StreamTask:
     def judge(model: nn.Module, device: str) -> Mapping[str, float]:
         assert isinstance(model, Pretrained)
         right, asked, loss = 0, 0, 0.0
-        for first in range(0, len(held_out), VALIDATION_BATCH):
-            places = range(first, min(first + VALIDATION_BATCH, len(held_out)))
-            batch = collate([held_out.example(Place(0, row)) for row in places]).to(device)
+        for first in range(0, len(kept), VALIDATION_BATCH):
+            places = range(first, min(first + VALIDATION_BATCH, len(kept)))
+            batch = collate([kept.example(Place(0, row)) for row in places]).to(device)
             logits, wanted = words_of(model, batch)
             right += int((logits.argmax(dim=1) == wanted).sum())
             asked += len(wanted)

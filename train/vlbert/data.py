@@ -14,7 +14,7 @@ from train.batch import IGNORE
 from train.captions import Captions
 from train.config import Recipe
 from train.data import RegionStore, mix
-from train.draws import generator, seed64
+from train.draws import generator, held_out
 from train.order import Place
 from train.vlbert.collate import JointExample
 from train.vlbert.drawing import Drawing
@@ -164,7 +164,7 @@ class Sentences:
     def _is_held_out(self, row: int) -> bool:
         """By the key of its picture alone, as in `train.data.Data`."""
         share, first = self.recipe.data.held_out, int(self._captions.images[row])
-        return share > 0 and seed64("held out", self._captions.key(first)) < share * 2**63
+        return held_out(self._captions.key(first), share)
 
     def _usable(self, row: int) -> bool:
         key, source = self._captions.key(row), self.reading.source
