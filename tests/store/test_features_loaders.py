@@ -115,7 +115,7 @@ def look_all_up(store: FeatureStore, folder: Path, count: int, barrier: Any, res
 
 @pytest.mark.parametrize("method", METHODS)
 def test_workers_share_one_copy_of_the_keys(method: str, tmp_path: Path) -> None:
-    count = 30_000
+    count = 100_000  # what a process owns for the first time is little beside such an index
     index_keys(tmp_path / INDEX, {"0.h5": lambda: (f"s/{i}" for i in range(count))}, {"about": {}})
     size = (tmp_path / INDEX).stat().st_size
     store = open_store(tmp_path)
@@ -132,6 +132,6 @@ def test_workers_share_one_copy_of_the_keys(method: str, tmp_path: Path) -> None
         assert found["present"] > 0.9 * size
         assert found["share"] < 1.1 * size / WORKERS
         assert found["changed"] == 0
-        assert found["grown"] < 1.5 * size  # a list of the keys would take 2.6 times the index
+        assert found["grown"] < 0.5 * size  # a list of the keys would take several times the index
     for worker in workers:
         worker.join()
