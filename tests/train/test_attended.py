@@ -9,9 +9,10 @@ from torch import Tensor
 from store.errors import ConfigError
 from train.config import ModelSizes
 from train.layers import initialise
-from train.models.attended import Attended, Related
+from train.models.attended import Attended
 from train.models.heads import TRUNK, PairBatch, Place, Referred, choice_loss, encode_pairs
 from train.models.mvptr import Mvptr
+from train.models.related import Related
 from train.recipe import load_recipe, task_settings
 
 B, WORDS, REGIONS, DIM = 3, 5, 4, 10

@@ -110,6 +110,27 @@ class TestText:
         whole = joint.rows["pairs"].example(Place(0, 0)).text
         assert len(whole) > len(found)  # `lengths` means nothing then
 
+    @pytest.mark.parametrize("limit", [8, 14, 40])
+    def test_a_shared_limit_leaves_the_word_that_is_asked_for(
+        self, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+    ) -> None:
+        """Published, the end of a text is lost with its [MASK], and such a row asks for nothing."""
+        monkeypatch.setattr("train.vlbert.reader.JOINT_LIMIT", limit)
+        switch = {"vlbert__compatibility__seq_len_policy": "joint64"}
+        job, recipe = tuning_job(
+            world,
+            stream_start(world, tmp_path, **switch),
+            world / "00000.parquet",
+            "mmbert-translation-masked-tiny",
+        )
+        task = open_task(job, recipe)
+        assert isinstance(task, StreamTask)
+        for row in range(8):
+            each = task.examples.example(Place(0, row))
+            assert each.text.ids[-2] == task.start.vocabulary.mask
+            assert np.flatnonzero(each.labels != IGNORE).tolist() == [len(each.text) - 2]
+            assert len(each.text) + len(each.scene) <= limit
+
     def test_the_second_language_has_a_segment(self, world: Path, tmp_path: Path) -> None:
         for segment in (0, 1):
             given = {"vlbert__compatibility__segment_second_language": segment}

@@ -21,6 +21,7 @@ from train.models.heads import (
     freeze_idle,
 )
 from train.models.mvptr import Fused, Mvptr
+from train.models.related import Related
 
 LOOKS = 4
 """What a text begins with, what it ends with, and two to spare."""
@@ -145,30 +146,6 @@ class Attended(nn.Module):
         wanted = self.words(encoded.text).transpose(1, 2) + self.telling[:, None] * spread
         wanted = wanted - self.lean[:, None] * (4 * along).tanh()
         return wanted.masked_fill(~encoded.text_mask[:, None, :], -1e4).softmax(dim=-1)
-
-
-class Related(nn.Module):
-    """Whether two things lie to each other as a text says: the product of the words heeded and of the way.
-
-    Positions all but fade in the vision stack, so that they are read off the boxes; and one word of many says
-    which way, so that it is heeded by itself: from the mean of all words four times the steps learn less.
-    """
-
-    def __init__(self, hidden: int, classes: int) -> None:
-        super().__init__()
-        self.heed = nn.Linear(hidden, 1)
-        self.said = nn.Linear(hidden, hidden)
-        self.apart = nn.Linear(4, hidden)
-        self.wide = nn.Linear(hidden, 2 * hidden)
-        self.norm = nn.LayerNorm(2 * hidden, eps=LAYER_NORM_EPS)
-        self.last = nn.Linear(2 * hidden, classes)
-
-    def forward(self, words: Tensor, mask: Tensor, apart: Tensor) -> Tensor:
-        """Logits [B, classes], of words [B, La, h] and `Findings.apart`."""
-        heed = self.heed(words).masked_fill(~mask[:, :, None], -1e4).softmax(dim=1)
-        fits = (heed * self.said(words)).sum(dim=1) * self.apart(apart)
-        logits: Tensor = self.last(self.norm(functional.gelu(self.wide(fits))))
-        return logits
 
 
 def normed(width: int, out: int) -> nn.Module:

@@ -17,6 +17,7 @@ from train.layers import LAYER_NORM_EPS, initialise, mean_state
 from train.models.geometry import relative_boxes
 from train.models.heads import choice_loss
 from train.models.joint import pick
+from train.models.related import Related
 from train.models.vlbert import SIDES, States, VlBert
 from train.models.vlbert_pretrained import MatchHead
 from train.vlbert.batch import JointBatch, TargetBatch
@@ -148,8 +149,9 @@ class Chosen(nn.Module):
         positive: weight of the right choice in the loss.
         soft: whether each choice is right or wrong by itself, as published; else one of them is.
         named: read, beside the pooled state, the mean of the words that name an object, that of the regions
-            which these words see, and that of where these are. Ours: a narrow stream, tuned on
-            expressions, says at a region whether a text fits it, and takes long to carry that to [CLS].
+            which these words see, and whether these lie where the text says (`Related`). Ours: a narrow
+            stream, tuned on expressions, says at a region whether a text fits it, and takes long to carry
+            that to [CLS]; where things are it hardly carries at all.
     """
 
     def __init__(
@@ -168,14 +170,17 @@ class Chosen(nn.Module):
         super().__init__()
         self.trunk, self.choices, self.positive, self.class_weight = trunk, choices, positive, class_weight
         h, drop = trunk.sizes.hidden, trunk.sizes.dropout
-        self.soft, self.named = soft, named
-        self.head = classifier(3 * h + SIDES if named else h, 1, form, drop, wide)
+        self.soft = soft
+        self.head = classifier(3 * h if named else h, 1, form, drop, wide)
+        self.related = Related(h, 1) if named else None
         self.class_head = (
             nn.Sequential(Transform(h, norm=False), nn.Identity(), nn.Linear(h, classes)) if classes else None
         )
-        for head in (self.head, self.class_head):
+        for head in (self.head, self.class_head, self.related):
             if head is not None:
                 head.apply(initialise)
+        if self.related is not None:
+            self.related.last.weight.data.mul_(0.1)
         trunk.learn(pooled=True)
 
     def scores(self, batch: JointBatch) -> Tensor:
@@ -184,15 +189,16 @@ class Chosen(nn.Module):
 
     def choose(self, batch: JointBatch, states: States) -> Tensor:
         """Logits [B / choices, choices] of states."""
-        read = states.pooled
-        if self.named:
+        if self.related is None:
+            logits: Tensor = self.head(states.pooled)
+        else:
             naming = batch.text_mask & (batch.seen > 0)
             regions = pick(states.regions, batch.seen) if states.regions.shape[1] else states.text
+            named = [mean_state(each, naming) for each in (states.text, regions)]
             where = 4 * relative_boxes(batch.boxes, batch.sizes[:, None, :]) - 2
             where = pick(where, batch.seen) if where.shape[1] else states.text[:, :, :SIDES]
-            named = [mean_state(each, naming) for each in (states.text, regions, where)]
-            read = torch.cat([read, *named], dim=1)
-        logits: Tensor = self.head(read)
+            lies = self.related(states.text, batch.text_mask, mean_state(where, naming))
+            logits = self.head(torch.cat([states.pooled, *named], dim=1)) + lies
         return logits.float().view(-1, self.choices)
 
     def forward(self, batch: TargetBatch, seen: Tensor | None = None) -> dict[str, Tensor]:

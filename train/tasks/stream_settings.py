@@ -40,8 +40,8 @@ class ChoosingSettings(StreamTuning):
     wide: PositiveInt = 1024
     """Hidden width of `mlp`."""
     named: bool = False
-    """Read the words that name an object, and the regions that they see, too. Ours: see `Chosen` in
-    train/models/vlbert_heads.py."""
+    """Read the words that name an object, the regions that they see and where these lie, too. Ours: see
+    `Chosen` in train/models/vlbert_heads.py."""
     loss: Literal["sigmoid", "softmax"] = "sigmoid"
     """`sigmoid`: each choice is right or wrong by itself, as published; `softmax`: one of them is right."""
     class_weight: NonNegativeFloat = 1.0

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from store.errors import DataError, did_you_mean
 from store.records import Regions
@@ -15,8 +14,12 @@ from train.captions import Captions
 from train.vlbert.collate import JointExample
 from train.vlbert.drawing import Drawing
 from train.vlbert.reader import Reader
+from train.vlbert.regions import Scene
 from train.vlbert.targets import TargetExample
-from train.vlbert.texts import split
+from train.vlbert.texts import Ids, split
+
+AROUND = 4
+"""[CLS] and [SEP] around a source, [MASK] and [SEP] behind the words so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ class Bilingual:
 
     def source(self, key: str, text: str, seen: Regions | None) -> JointExample:
         """`[CLS] source [SEP]`, and the image."""
-        return self._row(key, [self.reader.pieces(text)[0]], seen)
+        words = self.reader.text([self.reader.pieces(text)[0]])
+        return self.reader.row(key, words, self._scene(key, seen))
 
     def whole(self, each: Translation, seen: Regions | None) -> TargetExample:
         """The source, and all words that are to be said: int64 [n], between two [SEP].
@@ -95,23 +99,29 @@ class Bilingual:
         """`[CLS] source [SEP] words so far [MASK] [SEP]`, and the image; the next word is to be said."""
         words, stop = self._said(each.target)
         wanted = np.concatenate([words, stop[1:]])
-        said = int(draws.integers(len(wanted)))
-        parts = [self.reader.pieces(each.source)[0], np.append(words[:said], self.reader.vocabulary.mask)]
-        return self._row(each.key, parts, seen, int(wanted[said]))
+        said, scene = int(draws.integers(len(wanted))), self._scene(each.key, seen)
+        source, before = self._room(self.reader.pieces(each.source)[0], words[:said], scene)
+        text = self.reader.text([source, np.append(before, self.reader.vocabulary.mask)])
+        labels = np.full(len(text), IGNORE, np.int64)
+        labels[-2] = wanted[said]
+        return self.reader.row(each.key, text, scene, labels)
 
-    def _said(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _said(self, text: str) -> tuple[Ids, Ids]:
         """Words of a translation as far as they are read, and [SEP]: one, and another where it ends there."""
         words = self.reader.pieces(text)[0]
         ends = len(words) == len(split(self.reader.vocabulary, text)[0])
         return words, np.full(1 + ends, self.reader.vocabulary.sep, np.int64)
 
-    def _row(
-        self, key: str, parts: Sequence[NDArray[np.int64]], seen: Regions | None, wanted: int | None = None
-    ) -> JointExample:
-        scene = None if seen is None or self.blind else self.reader.scene(seen, key)
-        text = self.reader.text(parts)
-        if wanted is None:
-            return self.reader.row(key, text, scene)
-        labels = np.full(len(text), IGNORE, np.int64)
-        labels[-2] = wanted
-        return self.reader.row(key, text, scene, labels)
+    def _room(self, source: Ids, before: Ids, scene: Scene | None) -> tuple[Ids, Ids]:
+        """What is read of a source and of the words so far, where both share their places with regions.
+
+        The source loses its end first, then the words so far their beginning: a text cut as others are would
+        lose its [MASK], and nothing would be asked.
+        """
+        length = len(source) + len(before) + AROUND
+        over = length - self.reader.room(length, 0 if scene is None else len(scene))[0]
+        lost = min(over, len(source))
+        return source[: len(source) - lost], before[over - lost :]
+
+    def _scene(self, key: str, seen: Regions | None) -> Scene | None:
+        return None if seen is None or self.blind else self.reader.scene(seen, key)
