@@ -25,10 +25,13 @@ from train.order import Place
 from train.outputs import write_parameters
 from train.recipe import load_recipe
 from train.task import open_task
+from train.tasks import stream_answers, stream_referring
 from train.tasks.choices import read_choices
+from train.tasks.items import Item
 from train.tasks.streams import StreamTask
 from train.vlbert.asking import Asking, Tagged
 from train.vlbert.batch import TargetBatch
+from train.vlbert.mirroring import exchange_sides, exchange_tagged
 
 RECIPES = ("vlbert-vqa-tiny", "vlbert-refcoco-tiny", "vlbert-vcr-tiny")
 
@@ -181,6 +184,43 @@ def test_words_that_name_an_object_can_be_read(world: Path, start: Path, table: 
         assert torch.equal(*both) != differs
     soft = opened(world, start, table, "vlbert-vcr-tiny", loss="sigmoid").build_model()
     assert soft(batch)["answer"] > 0
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_images_turn_from_left_to_right(recipe: str, world: Path, start: Path, table: Path) -> None:
+    """Boxes turn; which region is meant or named, and what is right, stays."""
+    plain, turned, half = (
+        opened(world, start, table, recipe, mirror=share).examples for share in (0.0, 1.0, 0.5)
+    )
+    for row in range(4):
+        one, other = (rows.example(Place(0, row)) for rows in (plain, turned))
+        np.testing.assert_allclose(one.target, other.target, atol=1e-6)
+        for a, b in zip(one.rows, other.rows, strict=True):
+            assert a.scene is not None
+            assert b.scene is not None
+            width = a.scene.size[0]
+            expected = (width - 1 - a.scene.boxes[:, [2, 0]]).clip(0, width - 1)
+            np.testing.assert_allclose(b.scene.boxes[:, [0, 2]], expected, atol=1e-4)
+            assert a.scene.features.tolist() == b.scene.features.tolist()
+            assert a.text.seen.tolist() == b.text.seen.tolist()
+    drawn = {
+        tuple(half.example(Place(epoch, 0)).rows[0].scene.boxes.flatten().tolist()) for epoch in range(8)
+    }
+    assert len(drawn) == 2
+
+
+def test_what_is_said_turns_with_the_image() -> None:
+    said = "Left of [it], the leftmost one is right-handed: LEFT"
+    other = "Right of [it], the rightmost one is left-handed: RIGHT"
+    assert exchange_sides(said) == other
+    assert exchange_sides("bright leftovers") == "bright leftovers"
+    tagged = exchange_tagged(Tagged(said, ((3, 9, 11), (1, 27, 30))))
+    assert [tagged.text[start:end] for _, start, end in tagged.mentions] == ["it", "one"]
+    question = Item("a/question0", "a", "is it on the left", {"left": 1.0, "to the right": 0.3})
+    assert stream_answers.turned(question, 100).target == {"right": 1.0, "to the left": 0.3}
+    meant = Item("a/expression0", "a", "the right one", (60.0, 5.0, 80.0, 9.0))
+    found = stream_referring.turned(meant, 100)
+    assert (found.text, found.target) == ("the left one", (19.0, 5.0, 39.0, 9.0))
 
 
 def broken(table: Path, folder: Path, change: Any) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from train.tasks.stream_settings import ChoosingSettings
 from train.tasks.streams import StreamTask, open_tuning
 from train.vlbert.asking import Asking, Tagged
 from train.vlbert.collate import JointExample
+from train.vlbert.mirroring import Mirror, exchange_tagged, turn_boxes
 from train.vlbert.targets import TargetExample, numbers
 
 CHOICES = 4
@@ -71,7 +72,8 @@ def prepare(job: Job, recipe: Recipe) -> StreamTask:
 
     asked = [choice for choice in read_choices(opened.shards) if is_labelled(choice, settings.asks)]
     training, held_out = split_items(asked, opened, recipe)
-    rows, kept = (ItemRows(each, opened.store, example) for each in (training, held_out))
+    rows = ItemRows(training, opened.store, example, Mirror(settings.mirror, recipe.run.seed, turned))
+    kept = ItemRows(held_out, opened.store, example)
     return item_task(
         recipe,
         opened,
@@ -103,6 +105,17 @@ def rationales_of(asking: Asking, choice: Choice, answer: int, seen: Regions) ->
     """Rows of a question and one of its answers with each rationale (QA -> R)."""
     given = [choice.question, choice.answers[answer]]
     return asking.choices(choice.key, given, choice.rationales, choice.boxes, seen)
+
+
+def turned(choice: Choice, width: int) -> Choice:
+    """A question about the image turned from left to right."""
+    return replace(
+        choice,
+        question=exchange_tagged(choice.question),
+        answers=tuple(map(exchange_tagged, choice.answers)),
+        rationales=tuple(map(exchange_tagged, choice.rationales)),
+        boxes=turn_boxes(choice.boxes, width),
+    )
 
 
 def right(scores: Tensor, target: Tensor) -> Tensor:

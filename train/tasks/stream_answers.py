@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from torch import Tensor
 
@@ -15,6 +17,7 @@ from train.tasks.stream_items import ItemRows, item_task, split_items
 from train.tasks.stream_settings import StreamAnswerSettings
 from train.tasks.streams import StreamTask, open_tuning
 from train.vlbert.asking import Asking
+from train.vlbert.mirroring import Mirror, exchange_sides
 from train.vlbert.targets import TargetExample, stacked
 
 
@@ -39,9 +42,16 @@ def prepare(job: Job, recipe: Recipe) -> StreamTask:
                 scores[number[answer]] = score
         return TargetExample((asking.question(item.key, item.text, seen),), scores)
 
-    rows, kept = (ItemRows(items, opened.store, example) for items in (training, held_out))
+    rows = ItemRows(training, opened.store, example, Mirror(settings.mirror, recipe.run.seed, turned))
+    kept = ItemRows(held_out, opened.store, example)
     sizes = [len(item.text) for item in rows.items]
     return item_task(recipe, opened, rows, kept, padded=stacked, right=right, names=names, sizes=sizes)
+
+
+def turned(item: Item, width: int) -> Item:
+    """A question about the image turned from left to right."""
+    answers = {exchange_sides(answer): score for answer, score in item.target.items()}
+    return replace(item, text=exchange_sides(item.text), target=answers)
 
 
 def right(scores: Tensor, target: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from train.inputs import RegionStores
 from train.order import Place
 from train.tasks.streams import OpenedStream, StreamTask
 from train.vlbert.batch import TargetBatch
+from train.vlbert.mirroring import Mirror
 from train.vlbert.targets import TargetExample, collate_targets
 
 VALIDATION_BATCH = 128
@@ -37,10 +38,11 @@ Item = TypeVar("Item", bound=About)
 
 
 class ItemRows(Generic[Item]):
-    """Items of images with regions: the `Examples` of the loader. Nothing of them is drawn.
+    """Items of images with regions: the `Examples` of the loader.
 
     Args:
         example: an item and the regions of its image as rows.
+        mirror: which of them are turned from left to right; None where nothing is drawn.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class ItemRows(Generic[Item]):
         items: Sequence[Item],
         store: RegionStores | None,
         example: Callable[[Item, Regions], TargetExample],
+        mirror: Mirror[Item] | None = None,
     ) -> None:
-        self._store, self._example = store, example
+        self._store, self._example, self._mirror = store, example, mirror
         self.items = [item for item in items if store is not None and item.image in store]
         self.unusable: list[tuple[str, str, str]] = [
             (item.key, "no_regions", "the region store does not hold its image")
@@ -68,7 +71,10 @@ class ItemRows(Generic[Item]):
         """One item."""
         assert self._store is not None
         item = self.items[place.row]
-        return self._example(item, self._store[item.image])
+        seen = self._store[item.image]
+        if self._mirror is not None:
+            item, seen = self._mirror(item, seen, place.epoch, item.key)
+        return self._example(item, seen)
 
 
 def split_items(items: Sequence[Item], opened: OpenedStream, recipe: Recipe) -> tuple[list[Item], list[Item]]:

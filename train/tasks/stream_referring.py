@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from torch import Tensor
 
 from store.records import Regions
@@ -14,6 +17,7 @@ from train.tasks.stream_items import ItemRows, item_task, split_items
 from train.tasks.stream_settings import StreamReferringSettings
 from train.tasks.streams import StreamTask, open_tuning
 from train.vlbert.asking import Asking
+from train.vlbert.mirroring import Mirror, exchange_sides, turn_boxes
 from train.vlbert.targets import TargetExample, overlaps
 
 
@@ -34,9 +38,16 @@ def prepare(job: Job, recipe: Recipe) -> StreamTask:
         )
 
     training, held_out = split_items(read_items("referring", opened.shards), opened, recipe)
-    rows, kept = (ItemRows(items, opened.store, example) for items in (training, held_out))
+    rows = ItemRows(training, opened.store, example, Mirror(settings.mirror, recipe.run.seed, turned))
+    kept = ItemRows(held_out, opened.store, example)
     sizes = [len(item.text) for item in rows.items]
     return item_task(recipe, opened, rows, kept, padded=overlaps, right=right, sizes=sizes)
+
+
+def turned(item: Item, width: int) -> Item:
+    """An expression about the image turned from left to right."""
+    (box,) = turn_boxes(np.array([item.target], np.float32), width).tolist()
+    return replace(item, text=exchange_sides(item.text), target=tuple(box))
 
 
 def right(scores: Tensor, target: Tensor) -> Tensor:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from train.vlbert.settings import StreamTuning
 
 
-class StreamAnswerSettings(StreamTuning):
+class Asked(StreamTuning):
+    """Of every task that asks about one image."""
+
+    mirror: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of the training rows whose boxes are turned left to right, and with them `left` and `right` in
+    English texts. Published: 0.5, and the words in those of VQA alone."""
+
+
+class StreamAnswerSettings(Asked):
     """Visual question answering."""
 
     head: Literal["words", "linear", "mlp", "looking"] = "words"
@@ -23,14 +31,14 @@ class StreamAnswerSettings(StreamTuning):
     """An answer counts as one when it occurs so often in training."""
 
 
-class StreamReferringSettings(StreamTuning):
+class StreamReferringSettings(Asked):
     """Referring expressions."""
 
     without: Literal["", "text"] = ""
     """`text`: which region people tend to mean."""
 
 
-class ChoosingSettings(StreamTuning):
+class ChoosingSettings(Asked):
     """Questions with choices (VCR). Answers and rationales are two models, as published."""
 
     asks: Literal["answer", "rationale"] = "answer"
