@@ -77,15 +77,23 @@ class TranslationRetrieval(Seek):
                 yield sample, None
 
     def contests(self, inputs: Inputs, usable: Sequence[Sample]) -> list[Contest]:
-        """Every pair of languages: sentences of the first as columns, of the second as rows."""
+        """Every pair of languages: sentences of the first as columns, of the second as rows.
+
+        Raises:
+            DataError: two languages say the same: anything finds such translations.
+        """
         import numpy as np
 
         from evaluate.pools import Pool
+        from train.vlbert.drawing import refuse_same
 
         sentences, condition = [self._sentences(sample) for sample in usable], self._condition(inputs)
         made = []
         for a, b in combinations(sorted({language for each in sentences for language in each}), 2):
             both = [i for i, each in enumerate(sentences) if a in each and b in each]
+            pairs = [(sentences[i][a], sentences[i][b].text) for i in both]
+            same = [f"{one.id}: '{text}'" for one, text in pairs if one.text.strip() == text.strip()]
+            refuse_same([a, b], same, len(both))
             pool = Pool(
                 language=f"{a}>{b}",
                 choice=condition,

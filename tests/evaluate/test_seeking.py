@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipeline.artifacts import Artifact
 from pipeline.stage import Inputs, Output, Shard
 from store.errors import ConfigError, DataError
 from store.features import open_store
-from store.shards import read_metadata
+from store.shards import ShardWriter, read_metadata
 from store.tables import read_table
 from tests.evaluate import toys
 from tests.train.toys import make_world
@@ -185,3 +186,15 @@ def test_what_cannot_be_asked_is_refused(small: Path, start: Path, captions: Pat
         run(TranslationRetrieval(TranslationParams(without="text")), tmp_path / "a", small, start)
     with pytest.raises(DataError, match="no fine-tuned one"):
         run(CaptionRetrieval(CaptionParams(parts=1)), tmp_path / "b", small, start)
+
+
+def test_translations_that_say_the_same_are_refused(small: Path, start: Path, tmp_path: Path) -> None:
+    (tmp_path / "same").mkdir()
+    with ShardWriter(tmp_path / "same/00000.tar", tmp_path / "same/00000.parquet") as writer:
+        for sample in read_metadata(small / "00000.parquet"):
+            given = {caption.lang: caption.text for caption in sample.captions}
+            said = (replace(c, text=given["cs"]) if c.lang == "de" else c for c in sample.captions)
+            writer.write(replace(sample, captions=tuple(said)))
+    stage = TranslationRetrieval(TranslationParams(parts=1, zero_shot="mean", without="regions"))
+    with pytest.raises(DataError, match="cs and de say the same in 9 of 9"):
+        run(stage, tmp_path / "out", tmp_path / "same", start, regions=False)

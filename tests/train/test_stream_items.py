@@ -127,6 +127,9 @@ def test_questions_end_in_the_place_of_their_answer(world: Path, start: Path, ta
 def test_a_modality_can_be_left_out(world: Path, start: Path, table: Path) -> None:
     blind = first_batch(opened(world, start, table, "vlbert-vqa-tiny", without="regions"))
     assert not blind.region_mask.any()
+    choosing = opened(world, start, table, "vlbert-vcr-tiny", without="regions")
+    assert choosing.names == ()  # no region has a class that could be told
+    assert torch.isfinite(choosing.build_model()(first_batch(choosing))["total"])
     deaf = first_batch(opened(world, start, table, "vlbert-refcoco-tiny", without="text"))
     assert (deaf.text_mask.sum(dim=1) == 2).all()
     with pytest.raises(ConfigError, match="without"):

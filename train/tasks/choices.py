@@ -60,7 +60,8 @@ def prepare(job: Job, recipe: Recipe) -> StreamTask:
     opened = open_tuning(job, recipe)
     settings = task_settings(recipe)
     assert isinstance(settings, ChoosingSettings)
-    asking = Asking(opened.reader, recipe, settings.without, classes=settings.class_weight > 0)
+    told = settings.class_weight > 0 and settings.without != "regions"
+    asking = Asking(opened.reader, recipe, settings.without, classes=told)
 
     def example(choice: Choice, seen: Regions) -> TargetExample:
         if settings.asks == "answer":
@@ -79,7 +80,7 @@ def prepare(job: Job, recipe: Recipe) -> StreamTask:
         opened,
         rows,
         kept,
-        names=opened.reader.detector.classes if settings.class_weight else (),
+        names=opened.reader.detector.classes if told else (),
         padded=numbers,
         right=right,
         sizes=[_length(choice, settings.asks) for choice in rows.items],

@@ -77,9 +77,20 @@ class Drawing:
                     if text.strip() == same.strip():
                         equal.setdefault((a, b), []).append(f"{caption}: '{same}'")
         for sides, found in equal.items():
-            if len(found) > SAME * counted[sides]:
-                names = " and ".join(self._captions.languages[lang] for lang in sides)
-                raise DataError(
-                    f"{names} say the same in {len(found)} of {counted[sides]} parallel texts: {found[0]}",
-                    "one side was probably read from the other's file",
-                )
+            refuse_same([self._captions.languages[lang] for lang in sides], found, counted[sides])
+
+
+def refuse_same(languages: Sequence[str], same: Sequence[str], count: int) -> None:
+    """Refuse two sides, too many of whose texts say the same.
+
+    Args:
+        same: these texts; count: of all.
+
+    Raises:
+        DataError: naming languages, how many, and one of them.
+    """
+    if len(same) > SAME * count:
+        raise DataError(
+            f"{' and '.join(languages)} say the same in {len(same)} of {count} parallel texts: {same[0]}",
+            "one side was probably read from the other's file",
+        )
