@@ -100,6 +100,12 @@ def test_a_start_of_another_family_is_refused(world: Path, start: Path, tmp_path
         tuning_job(world, start, world / "00000.parquet", "mvptr-vqa-tiny")
 
 
+def test_a_start_that_computes_its_features_is_refused(world: Path, tmp_path: Path) -> None:
+    start = stream_start(world, tmp_path, "vlbert-e2e-tiny", settings__backbone__width=2)
+    with pytest.raises(DataError, match=r"has features of \d+ numbers, .* reads 64"):
+        opened(world, start)
+
+
 def test_half_a_start_is_refused(world: Path, start: Path, tmp_path: Path) -> None:
     for file in start.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

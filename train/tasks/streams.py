@@ -105,10 +105,18 @@ def open_tuning(job: Job, recipe: Recipe) -> OpenedStream:
 
     Raises:
         CorruptError: a file is missing or damaged.
-        DataError: the model is of another family, or its regions are of another detector.
+        DataError: the model is of another family, its regions are of another detector, or have features of
+            another length, as beside a model with a backbone, which only pre-training gives pixels.
     """
     start = open_stream(Path(job.extra["start"]))
     store = RegionStores([Path(path) for path in job.regions]) if job.regions else None
+    settings, dim = task_settings(recipe), start.about["feature_dim"]
+    assert isinstance(settings, StreamTuning)
+    if store and settings.without != "regions" and int(store.meta["dim"]) != dim:
+        raise DataError(
+            f"{job.regions[0]} has features of {store.meta['dim']} numbers, {start.folder} reads {dim}",
+            "tuning reads stored features: extract regions with the detector that the model was trained on",
+        )
     for name in ("classes", "attributes"):
         if store and list(store.meta.get(name) or ()) != list(start.about[name]):
             raise DataError(
