@@ -116,7 +116,7 @@ class Extraction:
                 )
                 continue
             with timed(self.stats, "select"), self.inference.reading(computed):
-                regions = describe(proposals, self.recipe, picture, posteriors=self.params.posteriors)
+                regions = describe(proposals, self.recipe, picture, posteriors=bool(self.params.posteriors))
             if len(regions):
                 with timed(self.stats, "write"):
                     self._write(picture.key, regions)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from extract.formats.find import Source, cut_source, find_source
 from extract.formats.keys import KeyRule
@@ -43,6 +43,8 @@ class ImportRegionsParams(Params):
     precision: Literal["float16", "float32", "int8"] = "float16"
     """float16 is off by at most 1/2048 of a value (0.05 %), float32 is what came, at twice the size; int8 is
     off by at most 1/254 of the largest value of its region (0.4 %), at half the size."""
+    posteriors: PositiveInt | None = None
+    """Of VL-BERT's class posteriors keep the largest so many, scaled to the sum of all; null: all."""
     images_per_shard: int = Field(default=1000, ge=1)
     """About as many for tables, which are cut by their size."""
     labels: Path | None = unkeyed(None)
@@ -129,6 +131,7 @@ class ImportRegions(Stage[ImportRegionsParams]):
             posteriors=self._facts.posteriors,
             quantised=self.params.precision == "int8",
             exact=self.params.precision == "float32",
+            top=self.params.posteriors,
         )
         with writer, TableWriter(out.path(ORIGINS), _origins_schema(), rows_per_group=256) as origins:
             for entry in self._reader.read(shard.args):

@@ -40,8 +40,9 @@ class RegionFeaturesParams(Params):
     """Compile the network for each shape of a batch: pays where shapes are few and images many."""
     decoders: PositiveInt = unkeyed(1)
     """Threads that decode and resize beside the network."""
-    posteriors: bool = False
-    """Store the whole class posterior of every region."""
+    posteriors: bool | PositiveInt = False
+    """Store the class posterior of every region: all of it (true), or the largest so many numbers, scaled to
+    the same sum."""
     quantised: bool = False
     """Store features as int8 with one scale a region."""
 
@@ -99,6 +100,7 @@ class RegionFeatures(Stage[RegionFeaturesParams]):
             dim=detector.dimension,
             posteriors=len(detector.classes) if self.params.posteriors else 0,
             quantised=self.params.quantised,
+            top=None if self.params.posteriors is True else int(self.params.posteriors),
         )
         total = next(r.statistics.n_ok for r in inputs["shards"].shards if r.name == shard.name)
         extraction = Extraction(self.inference, recipe, self.params, writer, out, total)

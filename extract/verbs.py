@@ -36,6 +36,9 @@ def import_features(
     precision: Annotated[
         str, typer.Option(help="float16 (0.05 % off, as all features here), float32 (as they came) or int8")
     ] = "float16",
+    posteriors: Annotated[
+        int | None, typer.Option(help="of VL-BERT's class posteriors, keep the largest so many; else all")
+    ] = None,
     shards: Annotated[
         str, typer.Option(help="the samples to join: a stage of stages.yaml (shards/train), or an artifact")
     ] = "",
@@ -70,6 +73,7 @@ def import_features(
         format=format,
         store=store,
         precision=precision,
+        posteriors=posteriors,
         key=key,
         image_id=image_id,
         labels=labels,

@@ -83,6 +83,10 @@ class Layout:
         fields = (Field(name, dtype, tuple(shape), ragged) for name, dtype, shape, ragged in data["fields"])
         return cls(data["kind"], tuple(fields))
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one row of an array."""
+        return next(each.shape for each in self.fields if each.name == name)
+
     def rows(self, arrays: Mapping[str, NDArray[Any]]) -> int:
         """Number of rows of a record.
 

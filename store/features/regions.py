@@ -15,7 +15,9 @@ from store.records import Regions
 KIND = "regions"
 
 
-def region_layout(dim: int, posteriors: int = 0, quantised: bool = False, exact: bool = False) -> Layout:
+def region_layout(
+    dim: int, posteriors: int = 0, quantised: bool = False, exact: bool = False, top: int | None = None
+) -> Layout:
     """The layout of region records.
 
     Args:
@@ -25,6 +27,7 @@ def region_layout(dim: int, posteriors: int = 0, quantised: bool = False, exact:
             1/254 of the largest magnitude in its row (0.4 %), besides the rounding to float16.
         exact: features and posteriors in float32, twice the size, for features that come in float32 and must
             go out as they came; float16 is off by at most 1/2048 of a value (0.05 %).
+        top: of the posteriors only so many of the largest, scaled to the sum of all; the others read as 0.
 
     Raises:
         ConfigError: both quantised and exact.
@@ -40,7 +43,13 @@ def region_layout(dim: int, posteriors: int = 0, quantised: bool = False, exact:
         Field("attribute_id", "<i4"),
         Field("image_size", "<i4", (2,), ragged=False),
     ]
-    if posteriors:
+    if posteriors and top is not None and top < posteriors:
+        fields += [
+            Field("posterior", wide, (top,)),
+            Field("posterior_class", "<i4", (top,)),
+            Field("classes", "<i4", ragged=False),
+        ]
+    elif posteriors:
         fields.append(Field("posteriors", wide, (posteriors,)))
     if quantised:
         fields.append(Field("feature_scale", "<f4"))
@@ -59,6 +68,10 @@ def to_arrays(regions: Regions, layout: Layout) -> Arrays:
     arrays: Arrays = {name: getattr(regions, name) for name in Regions.__slots__}
     if regions.posteriors is None:
         del arrays["posteriors"]
+    elif "posterior" in types:
+        dense, (largest,) = arrays.pop("posteriors"), layout.shape("posterior")
+        arrays["classes"] = np.array(dense.shape[1], np.int32)
+        arrays["posterior"], arrays["posterior_class"] = _largest(dense, largest)
     elif "posteriors" not in types:
         raise DataError("regions with posteriors for a store without", "open the writer with posteriors=C")
     features = regions.features
@@ -73,8 +86,12 @@ def to_arrays(regions: Regions, layout: Layout) -> Arrays:
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Regions:
-    """The inverse of `to_arrays`, up to the rounding of quantised features."""
+    """The inverse of `to_arrays`, up to the rounding of quantised features and to posteriors left out."""
     plain = dict(arrays)
+    if "posterior" in plain:
+        largest, where, classes = (plain.pop(name) for name in ("posterior", "posterior_class", "classes"))
+        plain["posteriors"] = np.zeros((len(largest), int(classes)), largest.dtype)
+        np.put_along_axis(plain["posteriors"], where.astype(np.int64), largest, axis=1)
     if "feature_scale" in plain:
         scale = plain.pop("feature_scale")
         plain["features"] = (plain["features"] * scale[:, None]).astype(np.float16)
@@ -86,6 +103,15 @@ def _finite(features: NDArray[Any]) -> bool:
     half = features.itemsize == 2
     exponent = np.array(0x7C00 if half else 0x7F800000, np.uint16 if half else np.uint32)
     return not ((np.ascontiguousarray(features).view(exponent.dtype) & exponent) == exponent).any()
+
+
+def _largest(posteriors: NDArray[Any], count: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """The largest of each row [n, C], scaled to the sum of all, and their classes, [n, count] each."""
+    classes = np.argsort(-posteriors, axis=1, kind="stable")[:, :count]
+    kept = np.take_along_axis(posteriors, classes, axis=1).astype(np.float32)
+    total, rest = (each.sum(axis=1, keepdims=True, dtype=np.float32) for each in (posteriors, kept))
+    scaled = kept * (total / np.where(rest > 0, rest, 1))
+    return scaled.astype(posteriors.dtype), classes.astype(np.int32)
 
 
 def _quantise(features: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

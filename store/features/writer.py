@@ -128,6 +128,7 @@ class StoreWriter(RecordWriter):
         posteriors: number C of class posteriors in each record, 0 for none.
         quantised: store features as int8 with one scale a row (see `region_layout` for the error).
         exact: store features and posteriors in float32, as they came.
+        top: store only so many of the largest posteriors (see `region_layout`); None for all.
 
     Raises:
         ConfigError: another file ending, or both quantised and exact.
@@ -143,8 +144,9 @@ class StoreWriter(RecordWriter):
         posteriors: int = 0,
         quantised: bool = False,
         exact: bool = False,
+        top: int | None = None,
     ) -> None:
-        layout = region_layout(dim, posteriors, quantised, exact)
+        layout = region_layout(dim, posteriors, quantised, exact, top)
         super().__init__(path, layout, {**meta, "dim": dim, "posteriors": posteriors})
 
     def write(self, key: str, regions: Regions) -> None:

@@ -178,6 +178,12 @@ def test_posteriors_on_demand(toy_shards: Artifact, toy_detector: Artifact, tmp_
     assert found.posteriors is not None
     best = found.posteriors[np.arange(len(found)), found.class_id]
     np.testing.assert_allclose(best, found.score, atol=1e-3)
+    few = open_store(extract(tmp_path / "f", toy_shards, toy_detector, posteriors=2)[0])[
+        "toy/0003"
+    ].posteriors
+    assert few is not None
+    assert few.shape == found.posteriors.shape
+    assert ((few > 0).sum(axis=1) <= 2).all()
 
 
 def test_the_whole_image_is_a_region_and_boxes_go_back_to_its_pixels(

@@ -190,6 +190,24 @@ def test_posteriors(ending: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
+def test_the_largest_posteriors_alone(ending: str, tmp_path: Path) -> None:
+    """The rest reads as 0, and what is left has the sum of all."""
+    store = open_store(write(tmp_path / f"a{ending}", KEYS, posteriors=9, top=3))
+    assert store.meta["posteriors"] == 9
+    for key in KEYS:
+        whole, found = made(key, posteriors=9), store[key]
+        assert_same_regions(dataclasses.replace(found, posteriors=whole.posteriors), whole)
+        wide, kept = (each.posteriors.astype(np.float64) for each in (whole, found))
+        largest = np.argsort(-wide, axis=1, kind="stable")[:, :3]
+        scale = np.take_along_axis(kept, largest, 1) / np.take_along_axis(wide, largest, 1)
+        np.testing.assert_allclose(scale, scale[:, :1].repeat(3, 1), rtol=2e-3)
+        np.testing.assert_allclose(kept.sum(axis=1), wide.sum(axis=1), rtol=2e-3)
+        assert ((kept > 0).sum(axis=1) == 3).all()
+    all_of_them = open_store(write(tmp_path / f"b{ending}", KEYS, posteriors=3, top=3))
+    assert_same_regions(all_of_them[KEYS[0]], made(KEYS[0], posteriors=3))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_eight_bits_stay_within_the_stated_error(ending: str, tmp_path: Path) -> None:
     store = open_store(write(tmp_path / f"a{ending}", KEYS, quantised=True))
     for key in KEYS:
