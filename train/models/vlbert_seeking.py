@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from train import objectives as losses
 from train.gather import gather_rows
-from train.layers import initialise
 from train.models.vlbert import VlBert
 from train.models.vlbert_heads import Retrieved
 from train.vlbert.batch import JointBatch
@@ -36,10 +35,8 @@ class Sought(nn.Module):
         self.settings, scored = settings, Retrieved(trunk)
         self.trunk, self.match_head = trunk, scored.match_head
         h = trunk.sizes.hidden
-        self.embedding = nn.ModuleList([nn.Linear(h, h), nn.Linear(h, h)]) if settings.contrastive else None
+        self.embedding = nn.ModuleList([_embedding(h), _embedding(h)]) if settings.contrastive else None
         self.log_scale = nn.Parameter(torch.tensor([math.log(SCALE)])) if settings.contrastive else None
-        if self.embedding is not None:
-            self.embedding.apply(initialise)
         trunk.learn(regions=settings.without != "regions", pooled=settings.matching > 0)
         self.match_head.requires_grad_(settings.matching > 0)
 
@@ -86,6 +83,17 @@ class Sought(nn.Module):
             )
         total = torch.stack([getattr(settings, name) * loss for name, loss in found.items()]).sum()
         return {**found, "total": total}
+
+
+def _embedding(hidden: int) -> nn.Linear:
+    """A state's embedding before it has unit length.
+
+    The weights start where a step is small beside them, and no bias can say the same of every row: begun as
+    BERT's layers are, the images of a batch soon share one embedding, and stay there.
+    """
+    made = nn.Linear(hidden, hidden, bias=False)
+    nn.init.normal_(made.weight, std=hidden**-0.5)
+    return made
 
 
 def _rivals(alike: Tensor, same: Tensor, n: int, count: int) -> tuple[Tensor, Tensor]:
