@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parse.choice import chosen
 from parse.conventions import REFLEXIVES, attribute_span, attribute_value, relation_name, takes_verb
-from parse.features import Batch, Bools, batch_of
+from parse.features import Batch, batch_of
 from parse.graph import Attribute, Object, Relation, SceneGraph, Span
 from parse.opinion import LIKELY_NAME, Opinion, opinion
 from parse.spelling import Spelling
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 TOKENS = 4_096
 """Tokens that go through the network at once."""
-LIKELY_FACT = 0.5
 
 Said = tuple[int, int, int, int]
 """A relation by tokens: subject, object, its number, the verb that joins them or -1."""
@@ -109,29 +109,25 @@ class FactualReader:
 
 
 def facts_of(batch: Batch, said: Opinion) -> dict[int, Facts]:
-    """The likely facts of each caption that has any, by its place in the batch."""
-    named = said.sure > LIKELY_NAME
+    """The facts of each caption that has any, by its place in the batch."""
     found: dict[int, Facts] = {}
+    relations, attributes = map(np.flatnonzero, chosen(batch, said))
     pairs = said.objects
-    likely = (said.relations[:, 0] < 1 - LIKELY_FACT) & named[pairs.left] & named[pairs.right]
-    kept = np.flatnonzero(likely)
     for caption, *relation in zip(
-        batch.caption[pairs.left[kept]].tolist(),
-        pairs.left[kept].tolist(),
-        pairs.right[kept].tolist(),
-        (1 + said.relations[kept, 1:].argmax(axis=1)).tolist(),
-        pairs.verb[kept].tolist(),
+        batch.caption[pairs.left[relations]].tolist(),
+        pairs.left[relations].tolist(),
+        pairs.right[relations].tolist(),
+        (1 + said.relations[relations, 1:].argmax(axis=1)).tolist(),
+        pairs.verb[relations].tolist(),
         strict=True,
     ):
         found.setdefault(caption, Facts()).relations.append((*relation,))
     pairs = said.words
-    likely = (said.attributes[:, 0] < 1 - LIKELY_FACT) & named[pairs.left]
-    kept = np.flatnonzero(likely & (_name_ends(said.joined)[pairs.right] != pairs.left))
     for caption, *attribute in zip(
-        batch.caption[pairs.left[kept]].tolist(),
-        pairs.left[kept].tolist(),
-        pairs.right[kept].tolist(),
-        (1 + said.attributes[kept, 1:].argmax(axis=1)).tolist(),
+        batch.caption[pairs.left[attributes]].tolist(),
+        pairs.left[attributes].tolist(),
+        pairs.right[attributes].tolist(),
+        (1 + said.attributes[attributes, 1:].argmax(axis=1)).tolist(),
         strict=True,
     ):
         found.setdefault(caption, Facts()).attributes.append((*attribute,))
@@ -226,12 +222,6 @@ def _remember(table: dict[Any, str], key: Any, value: str) -> None:
     if len(table) >= REMEMBERED:
         table.clear()
     table[key] = value
-
-
-def _name_ends(joined: Bools) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each token the last word of the name that it would be part of."""
-    last = np.where(joined, len(joined), np.arange(len(joined)))
-    return np.asarray(np.minimum.accumulate(last[::-1])[::-1])
 
 
 def _portions(docs: Sequence[Doc]) -> Iterator[list[int]]:
