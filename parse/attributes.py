@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parse.clauses import Clause
-from parse.nouns import is_object, objects_of
+from parse.nouns import objects_of
 from parse.tree import Tree
 
 Fact = tuple[int, str, tuple[int, ...]]
@@ -14,11 +14,12 @@ Fact = tuple[int, str, tuple[int, ...]]
 
 def attributes(tree: Tree, clauses: list[Clause]) -> Iterator[Fact]:
     """Every attribute in the caption; objects by token."""
-    for token in range(len(tree)):
-        if is_object(tree, token):
-            yield from _of_noun(tree, token)
+    for noun in tree.objects:
+        if tree.kids[noun]:
+            yield from _of_noun(tree, noun)
     for clause in clauses:
-        yield from _of_clause(tree, clause)
+        if clause.subjects:
+            yield from _of_clause(tree, clause)
 
 
 def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from parse.lexicon import PARTICLES
-from parse.nouns import antecedents, is_object, objects_of
+from parse.nouns import antecedents, objects_of
 from parse.tree import Tree
 
 _SUBJECTS = ("nsubj", "nsubjpass")
+_NO_CLAUSE = frozenset(("aux", "auxpass", "amod", "gone", "compound", "case", "nmod", "qmod"))
 
 
 class Clause(NamedTuple):
@@ -49,56 +50,70 @@ class Clause(NamedTuple):
 
 def clauses(tree: Tree) -> list[Clause]:
     """Every clause, by its verb, in order."""
-    return [_clause(tree, token) for token in range(len(tree)) if _heads_clause(tree, token)]
-
-
-def _heads_clause(tree: Tree, token: int) -> bool:
-    dep = tree.deps[token]
-    if tree.is_verb(token):
-        return dep not in ("aux", "auxpass", "amod", "gone", "compound", "case", "nmod", "qmod")
-    return False
+    return [
+        _clause(tree, token)
+        for token, tag in enumerate(tree.tags)
+        if tag[:2] == "VB" and tree.deps[token] not in _NO_CLAUSE
+    ]
 
 
 def _clause(tree: Tree, verb: int) -> Clause:
-    particles = [k for k in tree.below(verb, "prt", "advmod") if tree.words[k] in PARTICLES and k > verb]
-    particles = [k for k in particles if tree.deps[k] == "prt" or k == verb + 1]
-    particles = [k for k in particles if not tree.below(k, "pobj")]
+    deps = tree.deps
+    particles, things, nouns, adjectives, prepositions, shared = [], [], [], [], [], []
+    finite = False
+    for kid in tree.kids[verb]:
+        dep = deps[kid]
+        if dep in _SUBJECTS:
+            finite = True
+        elif dep == "dobj":
+            things += objects_of(tree, kid)
+        elif dep in ("prep", "agent", "dative"):
+            prepositions.append(kid)
+        elif dep in ("prt", "advmod"):
+            governs = bool(tree.below(kid, "pobj"))
+            if governs and dep == "prt":
+                shared.append(kid)
+            near = kid > verb if dep == "prt" else kid == verb + 1
+            if near and not governs and tree.words[kid] in PARTICLES:
+                particles.append(kid)
+        elif dep in ("attr", "oprd", "acomp"):
+            if dep != "acomp":
+                nouns.append(kid)
+            if dep != "attr" and not tree.is_noun(kid):
+                adjectives.append(kid)
     lemma = tree.name(verb)
     be = lemma == "be"
-    things = [thing for k in tree.below(verb, "dobj") for thing in objects_of(tree, k)]
-    nouns = tree.below(verb, "attr", "oprd")
     subjects = subjects_of(tree, verb)
     if be and not subjects:
         # `there is a dog`, `below it is a star`, `this is a bridge`: the predicate is spoken of.
         subjects = [thing for k in nouns for thing in objects_of(tree, k)]
         nouns = []
     things = things or _gap(tree, verb)
-    adjectives = [k for k in tree.below(verb, "acomp", "oprd") if not tree.is_noun(k)]
-    passive = is_passive(tree, verb)
-    prepositions = tree.below(verb, "prep", "agent", "dative")
-    prepositions += [k for k in tree.below(verb, "prt") if tree.below(k, "pobj")]
-    if _states(tree, verb) and not things and not prepositions:
+    prepositions += shared
+    if not things and not prepositions and _states(tree, verb):
         adjectives.append(verb)
     return Clause(
         verb=verb,
-        name=" ".join([lemma, *(tree.words[k] for k in particles)]),
+        name=" ".join([lemma, *[tree.words[k] for k in particles]]) if particles else lemma,
         tokens=(verb, *particles),
         subjects=tuple(subjects),
         things=tuple(things),
         adjectives=tuple(adjectives),
-        nouns=tuple(k for k in nouns if tree.is_noun(k)),
+        nouns=tuple([k for k in nouns if tree.is_noun(k)]),
         be=be,
-        passive=passive,
-        finite=bool(tree.below(verb, *_SUBJECTS)),
+        passive=is_passive(tree, verb),
+        finite=finite,
         prepositions=tuple(prepositions),
     )
 
 
 def _gap(tree: Tree, verb: int) -> list[int]:
     """What a relative clause without a pronoun leaves out: `the hat the man wears`."""
+    if tree.deps[verb] != "relcl":
+        return []
     own = tree.below(verb, "nsubj")
     head = tree.heads[verb]
-    if tree.deps[verb] != "relcl" or not own or not is_object(tree, head) or tree.name(verb) == "be":
+    if not own or head not in tree.objects or tree.name(verb) == "be":
         return []
     if any(
         tree.tags[k] in ("WDT", "WP") or tree.words[k] == "that" for k in [*own, *tree.below(verb, "dobj")]
@@ -135,12 +150,12 @@ def subjects_of(tree: Tree, verb: int, depth: int = 0) -> list[int]:
         return []
     dep, head = tree.deps[verb], tree.heads[verb]
     if dep in ("acl", "relcl"):
-        if dep == "relcl" and not is_object(tree, head):
-            return antecedents(tree, verb)
-        return [head] if is_object(tree, head) else objects_of(tree, head)
+        if head in tree.objects:
+            return [head]
+        return antecedents(tree, verb) if dep == "relcl" else objects_of(tree, head)
     if dep in ("conj", "xcomp", "advcl", "ccomp", "dep") and head != verb:
         if tree.is_verb(head):
             return subjects_of(tree, head, depth + 1)
-        if is_object(tree, head) and dep != "ccomp":
+        if head in tree.objects and dep != "ccomp":
             return [head]
     return []

@@ -55,10 +55,10 @@ def join_words(tree: Tree) -> None:
 def join_prepositions(tree: Tree) -> None:
     """Fold a compound preposition into its last word, which governs the object and is called by the whole."""
     behind = 0
-    for first, word in enumerate(tree.words):
+    for first in [place for place, word in enumerate(tree.words) if word in _TABLE]:
         if first < behind:
             continue
-        for words, name in _TABLE.get(word, ()):
+        for words, name in _TABLE[tree.words[first]]:
             last = first + len(words) - 1
             if tuple(tree.words[first : last + 1]) == words and _is_preposition(tree, first, last):
                 _fold_preposition(tree, first, last, name)
@@ -166,7 +166,7 @@ def _fold_preposition(tree: Tree, first: int, last: int, name: str) -> None:
 
 def _possessed_sides(tree: Tree) -> None:
     """Read `to its right` as `to the right of it`."""
-    for side in range(1, len(tree)):
+    for side in range(1, len(tree)) if "left" in tree.words or "right" in tree.words else ():
         name = _SIDES.get(tree.words[side])
         prep = tree.heads[side]
         if name is None or tree.deps[side] != "pobj" or tree.words[prep] not in ("to", "on", "at"):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-TOKENS = 4_096
+TOKENS = 16_384
 """Tokens that go through the network at once."""
 
 Said = tuple[int, int, int, int]
@@ -79,15 +79,15 @@ class FactualReader:
 
     def _graphs(self, batch: Batch, said: Opinion) -> Iterator[SceneGraph]:
         facts, sure, joined = facts_of(batch, said), said.sure, said.joined.tolist()
-        spans: list[Span] = [(start, end) for start, end in batch.spans.tolist()]
+        spans: list[Span] = list(zip(*batch.spans.T.tolist(), strict=True))
         for number, (first, end) in enumerate(pairwise(batch.first.tolist())):
-            writer = _Writer(self, batch.words[first:end], spans[first:end], joined[first:end], first)
             told = facts.get(number)
+            lone: list[int] = []
             if told is None:
                 best = first + int(sure[first:end].argmax())
-                yield writer.graph(Facts(), [best] if sure[best] > LIKELY_NAME else [])
-            else:
-                yield writer.graph(told, [])
+                told, lone = Facts(), [best] if sure[best] > LIKELY_NAME else []
+            writer = _Writer(self, batch.words[first:end], spans[first:end], joined[first:end], first)
+            yield writer.graph(told, lone)
 
     def object_name(self, words: str) -> str:
         """What words of a caption, joined by spaces, are called."""
@@ -153,30 +153,32 @@ class _Writer:
     place: dict[int, int] = field(default_factory=dict)
 
     def graph(self, facts: Facts, lone: list[int]) -> SceneGraph:
-        named = {t for relation in facts.relations for t in relation[:2]}
-        named.update(lone, (attribute[0] for attribute in facts.attributes))
+        first, words = self.first, self.words
+        named = {token for relation in facts.relations for token in relation[:2]}
+        named.update(lone, [attribute[0] for attribute in facts.attributes])
         for token in sorted(named):
-            if self.words[token - self.first] not in REFLEXIVES:
-                self._object(token)
-        relations = filter(None, [self._relation(*said) for said in facts.relations])
-        attributes = filter(None, [self._attribute(*told) for told in facts.attributes])
+            if words[token - first] not in REFLEXIVES:
+                self._object(token - first)
+        relations = [self._relation(*said) for said in facts.relations]
+        attributes = [self._attribute(*told) for told in facts.attributes]
         return SceneGraph(
-            relations=tuple(dict.fromkeys(relations)),
-            attributes=tuple(dict.fromkeys(attributes)),
             objects=tuple(self.objects),
+            attributes=tuple(dict.fromkeys([fact for fact in attributes if fact])),
+            relations=tuple(dict.fromkeys([fact for fact in relations if fact])),
         )
 
-    def _object(self, token: int) -> int:
-        last = token - self.first
+    def _object(self, last: int) -> int:
+        """The place of the object whose name ends in a word of the caption."""
         found = self.place.get(last)
-        if found is None:
-            start = last
-            while start and self.joined[start - 1]:
-                start -= 1
-            found = self.place[last] = len(self.objects)
-            name = self.reader.object_name(" ".join(self.words[start : last + 1]))
-            self.objects.append(Object(name, tuple(self.spans[start : last + 1])))
-        return found
+        if found is not None:
+            return found
+        start = last
+        while start and self.joined[start - 1]:
+            start -= 1
+        words = self.words[last] if start == last else " ".join(self.words[start : last + 1])
+        self.place[last] = place = len(self.objects)
+        self.objects.append(Object(self.reader.object_name(words), tuple(self.spans[start : last + 1])))
+        return place
 
     def _relation(self, subject: int, thing: int, number: int, verb: int) -> Relation | None:
         words, first = self.words, self.first
@@ -184,12 +186,11 @@ class _Writer:
         if not name:
             return None
         left, right = subject - first, thing - first
-        again = words[right] in REFLEXIVES
         tokens = self._tokens(number, left, right, verb - first)
         return Relation(
-            self._object(subject),
+            self._object(left),
             name,
-            self._object(subject if again else thing),
+            self._object(left if words[right] in REFLEXIVES else right),
             tuple([self.spans[t] for t in tokens]),
         )
 
@@ -201,9 +202,10 @@ class _Writer:
         told = {verb} if with_verb and verb >= 0 else set()
         for part in parts:
             if part in words:
-                at = [t for t, word in enumerate(words) if word == part and t not in (left, right)]
+                at = [(abs(t - right), t) for t, word in enumerate(words) if word == part]
+                at = [each for each in at if each[1] not in (left, right)]
                 if at:
-                    told.add(min(at, key=lambda t: abs(t - right)))
+                    told.add(min(at)[1])
         if not told:
             low, high = sorted((left, right))
             return [t for t in range(low + 1, high) if words[t].isalpha()] if high - low <= 4 else []
@@ -215,7 +217,7 @@ class _Writer:
         if not value:
             return None
         start, end = attribute_span(kind, last)
-        return Attribute(self._object(owner), value, tuple(self.spans[start:end]))
+        return Attribute(self._object(owner - self.first), value, tuple(self.spans[start:end]))
 
 
 def _remember(table: dict[Any, str], key: Any, value: str) -> None:

@@ -34,11 +34,13 @@ _SHIFT = np.uint64(29)
 
 def mix(*parts: Any) -> Codes:
     """Digest columns of codes into one; order counts."""
-    code: Any = np.full(1, len(parts), np.uint64)
+    code = np.full(1, len(parts), np.uint64)
     for part in parts:
-        code = np.multiply(code ^ part, _MIX)
-        code = np.multiply(code ^ (code >> _SHIFT), _STIR)
-    return np.asarray(code, np.uint64)
+        code = code ^ part
+        code *= _MIX
+        code ^= code >> _SHIFT
+        code *= _STIR
+    return code
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,8 @@ def batch_of(docs: Sequence[Doc], facts: Callable[[int], WordFacts]) -> Batch:
     sizes = np.array([len(doc) for doc in docs])
     first = np.concatenate([[0], np.cumsum(sizes)])
     caption = np.repeat(np.arange(len(docs)), sizes)
-    wanted = token_columns()
-    columns = np.concatenate([doc.to_array(wanted).reshape(len(doc), 6) for doc in docs])
-    word, tag, dep = (np.ascontiguousarray(columns[:, i], np.uint64) for i in range(3))
+    columns = token_columns(docs)
+    word, tag, dep = (np.ascontiguousarray(columns[:, i]) for i in range(3))
     spans = columns[:, 4:].astype(np.int64)
     here = np.arange(len(word))
     head = here + columns[:, 3].astype(np.int64)
@@ -260,26 +261,32 @@ def codes(*names: str) -> Codes:
 
 def _paths(batch: Batch, left: Ints, right: Ints) -> tuple[Ints, Ints, Bools]:
     """Steps up from `left` and from `right` to where they meet, and whether they do."""
-    meets = batch.ancestors[left][:, :, None] == batch.ancestors[right][:, None, :]
-    steps = np.arange(DEPTH + 1)
-    cost = np.where(meets, steps[:, None] + steps[None, :], 99).reshape(len(left), (DEPTH + 1) ** 2)
-    best = cost.argmin(axis=1)
-    joined = np.take_along_axis(cost, best[:, None], 1)[:, 0] < 99
-    return best // (DEPTH + 1), best % (DEPTH + 1), joined
+    size = DEPTH + 1
+    up, down = np.divmod(np.arange(size * size, dtype=np.int16).reshape(size, size, 1), np.int16(size))
+    # The way with the fewest steps, of those the one with the fewest from `left`; pairs last, for long loops.
+    ways = (up + down) * np.int16(size * size) + up * np.int16(size) + down
+    above = np.ascontiguousarray(batch.ancestors[left].T), np.ascontiguousarray(batch.ancestors[right].T)
+    apart = np.int16(np.iinfo(np.int16).max)
+    best = np.where(above[0][:, None] == above[1][None], ways, apart).min(axis=(0, 1), initial=apart)
+    way = best.astype(np.int64) % (size * size)
+    return way // size, way % size, best < apart
 
 
 def _path_codes(
     batch: Batch, info: Codes, left: Ints, right: Ints, up: Ints, down: Ints, joined: Bools
 ) -> Codes:
     """Digest of the labels on a path, with `info` of the tokens on it but not of its ends."""
-    arcs = np.stack([batch.dep[batch.ancestors[:, k]] for k in range(DEPTH)], axis=1)
-    inner = np.stack([info[batch.ancestors[:, k]] for k in range(DEPTH)], axis=1)
-    legs = np.empty((len(batch.word), DEPTH + 1), np.uint64)
-    legs[:, 0] = 7
+    is_end = np.zeros(len(batch.word), bool)
+    is_end[left] = is_end[right] = True
+    above = np.ascontiguousarray(batch.ancestors[is_end].T)
+    place = np.cumsum(is_end) - 1
+    legs = np.empty((DEPTH + 1, above.shape[1]), np.uint64)
+    legs[0] = 7
     for k in range(DEPTH):
-        legs[:, k + 1] = mix(legs[:, k], arcs[:, k], inner[:, k] if k else np.uint64(0))
+        legs[k + 1] = mix(legs[k], batch.dep[above[k]], info[above[k]] if k else np.uint64(0))
     top = np.where((up > 0) & (down > 0), info[batch.ancestors[left, up]], np.uint64(0))
-    return np.where(joined, mix(legs[left, up], np.uint64(11), legs[right, down], top), np.uint64(13))
+    ends = legs[up, place[left]], legs[down, place[right]]
+    return np.where(joined, mix(ends[0], np.uint64(11), ends[1], top), np.uint64(13))
 
 
 def _verbs(batch: Batch, left: Ints, right: Ints, up: Ints, down: Ints, joined: Bools) -> Ints:

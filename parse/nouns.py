@@ -12,13 +12,11 @@ _RELATIVE = ("WDT", "WP", "WP$")
 _ABSORBED = (GONE, "compound", "qmod", "nmod", "amod")
 
 
-def is_object(tree: Tree, token: int) -> bool:
-    """Whether the token is a node of the graph: a noun that no rewrite and no other noun has absorbed."""
-    if tree.objects is not None:
-        return token in tree.objects
-    if tree.tags[token][:2] != "NN" or tree.deps[token] in _ABSORBED:
+def names_object(tree: Tree, noun: int) -> bool:
+    """Whether a noun is a node of the graph: no rewrite and no other noun has absorbed it."""
+    if tree.deps[noun] in _ABSORBED:
         return False
-    word = tree.words[token]
+    word = tree.words[noun]
     return word.isalpha() or any(map(str.isalpha, word))
 
 
@@ -27,9 +25,12 @@ def objects_of(tree: Tree, token: int) -> list[int]:
 
     A pronoun means what it refers to; what refers to nothing in the caption means nothing.
     """
+    objects = tree.objects
+    if token in objects and not tree.kids[token]:
+        return [token]
     found: list[int] = []
     for part in tree.conjuncts(token):
-        if is_object(tree, part):
+        if part in objects:
             found.append(part)
         elif tree.tags[part] in _RELATIVE or (tree.words[part] == "that" and tree.deps[part] != "det"):
             found += antecedents(tree, part)
@@ -44,7 +45,7 @@ def antecedents(tree: Tree, relative: int) -> list[int]:
     for token in [relative, *tree.ancestors(relative)]:
         if tree.deps[token] == "relcl":
             head = tree.heads[token]
-            return [head] if is_object(tree, head) else []
+            return [head] if head in tree.objects else []
     return []
 
 
@@ -58,8 +59,8 @@ def referent(tree: Tree, pronoun: int) -> int | None:
     if word not in _PEOPLE | _THINGS | _MANY:
         return None
     root = next(iter(tree.ancestors(pronoun)[-1:]), pronoun)
-    candidates = [t for t in _breadth_first(tree, root) if t < pronoun and is_object(tree, t)]
-    candidates += [t for t in range(pronoun) if is_object(tree, t) and t not in candidates]
+    candidates = [t for t in _breadth_first(tree, root) if t < pronoun and t in tree.objects]
+    candidates += [t for t in tree.objects if t < pronoun and t not in candidates]
     candidates = [t for t in candidates if not _inside_own_phrase(tree, t, pronoun)]
     if word in _MANY:
         plural = [t for t in candidates if tree.tags[t].endswith("S") or tree.below(t, "conj")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parse.clauses import Clause
-from parse.nouns import is_object, objects_of
+from parse.nouns import objects_of
 from parse.tree import GONE, Tree
 
 Fact = tuple[int, str, int, tuple[int, ...]]
@@ -15,10 +15,11 @@ Fact = tuple[int, str, int, tuple[int, ...]]
 def relations(tree: Tree, clauses: list[Clause]) -> Iterator[Fact]:
     """Every relation in the caption; objects by token."""
     for clause in clauses:
-        yield from _of_clause(tree, clause)
-    for token in range(len(tree)):
-        if is_object(tree, token):
-            yield from _of_noun(tree, token)
+        if clause.subjects:
+            yield from _of_clause(tree, clause)
+    for noun in tree.objects:
+        if tree.kids[noun]:
+            yield from _of_noun(tree, noun)
 
 
 def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:
@@ -45,15 +46,17 @@ def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:
 
 
 def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
-    for prep in tree.below(noun, "prep"):
+    labels = [tree.deps[kid] for kid in tree.kids[noun]]
+    for prep in tree.below(noun, "prep") if "prep" in labels else ():
+        subjects = _sharing(tree, noun, prep)
         for name, tokens, thing in prepositional(tree, prep):
-            for subject in _sharing(tree, noun, prep):
+            for subject in subjects:
                 if subject != thing:
                     yield subject, name, thing, tokens
-    for participle in tree.below(noun, "amod"):
+    for participle in tree.below(noun, "amod") if "amod" in labels else ():
         for agent in tree.below(participle, "nsubj"):
             yield agent, tree.name(participle), noun, (participle,)
-    for owner in tree.below(noun, "poss"):
+    for owner in tree.below(noun, "poss") if "poss" in labels else ():
         for possessor in objects_of(tree, owner):
             if possessor != noun:
                 yield possessor, "have", noun, (owner, *tree.below(owner, "case"))
@@ -61,18 +64,19 @@ def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
 
 def _sharing(tree: Tree, noun: int, prep: int) -> list[int]:
     """The conjuncts that a preposition on the first of them, but behind the last, is said of."""
-    return [part for part in tree.conjuncts(noun) if part < prep and is_object(tree, part)]
+    return [part for part in tree.conjuncts(noun) if part < prep and part in tree.objects]
 
 
 def prepositional(tree: Tree, prep: int) -> Iterator[tuple[str, tuple[int, ...], int]]:
     """(name, tokens, object) for every object below a preposition; `out` + `of` and `on` and `near` too."""
-    for part in [prep, *(k for k in tree.conjuncts(prep)[1:] if tree.tags[k] in ("IN", "TO", "RP"))]:
-        own = tree.names.get(part, tree.words[part])
+    for part in [prep, *[k for k in tree.conjuncts(prep)[1:] if tree.tags[k] in ("IN", "TO", "RP")]]:
+        own = tree.names.get(part) or tree.words[part]
         tokens = (part,)
-        for phrase in tree.below(part, "pobj"):
+        phrases = tree.below(part, "pobj")
+        for phrase in phrases:
             for thing in objects_of(tree, phrase):
                 yield own, tokens, thing
-        if not tree.below(part, "pobj", "pcomp"):
+        if not phrases and not tree.below(part, "pcomp"):
             for nested in tree.below(part, "prep"):
                 for name, inner, thing in prepositional(tree, nested):
                     yield f"{own} {name}", (*tokens, *inner), thing

@@ -6,6 +6,7 @@ Each repair is a rule of grammar that the parse breaks: a determiner has a noun,
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from parse.lexicon import COLOURS, NOT_SUBJECTS
 from parse.tree import GONE, Tree
@@ -18,15 +19,32 @@ _NOMINALISED = ("other", "same", "front", "such", "own")
 
 
 def repair(tree: Tree) -> None:
-    """Correct tags and arcs in place."""
-    tags, deps = tree.tags, tree.deps
-    for rule, wanted, below in _RULES:
-        if wanted.isdisjoint(tags):
-            continue
-        for token, tag in enumerate(tags):
-            # Looked at here, before a function is called: three words of four are none of a rule's business.
-            if tag in wanted and (deps[token] in below if below else deps[token] != GONE):
-                rule(tree, token)
+    """Correct tags and arcs in place: rule by rule, each on every token in order."""
+    known = tree.tags.copy(), tree.deps.copy()
+    ahead = _ahead(tree, (-1, -1))
+    while ahead:
+        number, token = ahead.pop()
+        _RULES[number][0](tree, token)
+        if tree.tags != known[0] or tree.deps != known[1]:
+            known = tree.tags.copy(), tree.deps.copy()
+            ahead = _ahead(tree, (number, token))
+
+
+def _ahead(tree: Tree, done: tuple[int, int]) -> list[tuple[int, int]]:
+    """Rules with the tokens that are their business, behind what is done, the next one last."""
+    concerned = enumerate(map(_concerned, tree.tags, tree.deps))
+    ahead = [(number, token) for token, numbers in concerned for number in numbers if (number, token) > done]
+    return sorted(ahead, reverse=True)
+
+
+@cache
+def _concerned(tag: str, dep: str) -> tuple[int, ...]:
+    """The rules that look at tokens with a tag and a label: none at three words of four."""
+    return tuple(
+        number
+        for number, (_, tags, deps) in enumerate(_RULES)
+        if tag in tags and (dep in deps if deps else dep != GONE)
+    )
 
 
 def _verb_with_subject(tree: Tree, token: int) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from parse.graph import Span
 from parse.lemmas import Lemmatizer
@@ -16,18 +20,53 @@ if TYPE_CHECKING:
 GONE = "gone"
 """Label of a token that a rewrite has folded into its head: it names nothing of its own."""
 
-_CODES = 2**64
-"""spaCy's string codes are unsigned; heads, in the same array, are not."""
 _TEXTS: dict[int, str] = {}
 """Strings by code, which spaCy's own store holds as long; codes are digests, the same in every pipeline."""
 
 
+def token_columns(docs: Sequence[Doc]) -> npt.NDArray[np.uint64]:
+    """Read documents by whole columns, laid end to end: a Token for every word costs more than the rules.
+
+    Returns:
+        [tokens, 6]: codes of the lower-case word, of its tag and label, how many tokens on its head is
+        (signed, as two's complement), where it begins and how long it is in characters.
+    """
+    wanted, none = _wanted(), np.zeros((0, 6), np.uint64)
+    return np.concatenate([none, *[doc.to_array(wanted).reshape(-1, 6) for doc in docs]])
+
+
 @cache
-def token_columns() -> list[int]:
-    """Codes of what is read of every token: by name they would be looked up again for every caption."""
+def _wanted() -> list[int]:
+    """spaCy's numbers of the columns: by name they would be looked up again for every caption."""
     from spacy.attrs import DEP, HEAD, IDX, LENGTH, LOWER, TAG
 
     return [LOWER, TAG, DEP, HEAD, IDX, LENGTH]
+
+
+def trees_of(docs: Sequence[Doc], lemmatizer: Lemmatizer) -> Iterator[Tree]:
+    """Copy parsed English documents of one pipeline."""
+    columns = token_columns(docs)
+    first = np.concatenate([[0], np.cumsum([len(doc) for doc in docs])])
+    here = np.arange(len(columns)) - np.repeat(first[:-1], np.diff(first))
+    heads = (here + columns[:, 3].view(np.int64)).tolist()
+    words, tags, deps = (_texts(columns[:, i].tolist(), docs) for i in range(3))
+    ends = columns[:, 4] + columns[:, 5]
+    spans = list(zip(columns[:, 4].tolist(), ends.tolist(), strict=True))
+    for start, end in pairwise(first.tolist()):
+        yield Tree(
+            words=words[start:end],
+            tags=tags[start:end],
+            deps=deps[start:end],
+            heads=heads[start:end],
+            spans=spans[start:end],
+            lemmatizer=lemmatizer,
+        )
+
+
+def _texts(codes: list[int], docs: Sequence[Doc]) -> list[str]:
+    for code in set(codes).difference(_TEXTS):
+        _TEXTS[code] = docs[0].vocab.strings[code]
+    return [*map(_TEXTS.__getitem__, codes)]
 
 
 @dataclass(slots=True)
@@ -42,7 +81,8 @@ class Tree:
         spans: character ranges.
         names: what a token's node is called where a rewrite knows better than its lemma.
         kids: dependents, ascending; recomputed by `relink`.
-        objects: the tokens that are nodes of the graph, once nothing is rewritten any more; None before.
+        objects: the tokens that are nodes of the graph, ascending, with their places in it; once nothing is
+            rewritten any more.
     """
 
     words: list[str]
@@ -53,29 +93,10 @@ class Tree:
     lemmatizer: Lemmatizer
     names: dict[int, str] = field(default_factory=dict)
     kids: list[list[int]] = field(default_factory=list)
-    objects: frozenset[int] | None = None
+    objects: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.relink()
-
-    @classmethod
-    def of(cls, doc: Doc, lemmatizer: Lemmatizer) -> Tree:
-        """Copy a parsed spaCy document by whole columns: a Token for every word costs more than the rules."""
-        columns = doc.to_array(token_columns()).reshape(len(doc), 6).astype("int64")
-        lower, tag, dep, head, start, length = columns.T.tolist()
-        known, text = _TEXTS.get, doc.vocab.strings.__getitem__
-        words, tags, deps = (
-            [known(code) or _TEXTS.setdefault(code, text(code % _CODES)) for code in codes]
-            for codes in (lower, tag, dep)
-        )
-        return cls(
-            words=words,
-            tags=tags,
-            deps=deps,
-            heads=[token + offset for token, offset in enumerate(head)],
-            spans=[(first, first + size) for first, size in zip(start, length, strict=True)],
-            lemmatizer=lemmatizer,
-        )
 
     def __len__(self) -> int:
         return len(self.words)
@@ -122,7 +143,11 @@ class Tree:
         folded = [kid for kid in self.kids[token] if self.deps[kid] == GONE]
         if not folded:
             return (self.spans[token],)
-        return tuple(sorted(self.spans[t] for t in [token, *folded]))
+        return tuple(sorted([self.spans[t] for t in [token, *folded]]))
+
+    def spans_of(self, tokens: Iterable[int]) -> tuple[Span, ...]:
+        """The words of several tokens' nodes, ascending, none twice."""
+        return tuple(sorted({span for token in tokens for span in self.node_spans(token)}))
 
     def below(self, token: int, *deps: str) -> list[int]:
         """Dependents with one of the given labels, ascending."""
@@ -144,8 +169,9 @@ class Tree:
     def conjuncts(self, token: int) -> list[int]:
         """The token and everything coordinated with it, in order: `black`, `white` of `black and white`."""
         found = [token]
-        for kid in self.below(token, "conj"):
-            found += self.conjuncts(kid)
+        for kid in self.kids[token]:
+            if self.deps[kid] == "conj":
+                found += self.conjuncts(kid)
         return found
 
     def ancestors(self, token: int) -> list[int]:

@@ -133,6 +133,7 @@ def load(folder: Path = SHIPPED) -> Weights:
             k.removeprefix("network."): v.float() for k, v in tensors.items() if k.startswith("network.")
         }
         network.load_state_dict(state)
+        network.silence_unknown()
         return Weights(
             network=network.eval(),
             token_keys=tensors["token_keys"].numpy().view(np.uint64),
