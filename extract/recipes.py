@@ -1,8 +1,8 @@
 """Extraction recipes as data: how images are resized and normalised, and which boxes are kept.
 
 Sources: the published configurations of bottom-up attention (fixed 36 and adaptive 10-100 boxes), VinVL and
-VL-BERT, torchvision's and detectron2's defaults (with no fewer than 10 boxes), and our own for drawn scenes
-and for photographs. A recipe's whole content enters the key and is written into the store.
+VL-BERT, torchvision's and detectron2's defaults (with no fewer than 10 boxes), and our own for drawn scenes,
+for photographs and for grids. A recipe's whole content enters the key and is written into the store.
 
 Regions are always sorted by the score that selection went by. Bottom-up attention sorts them only where it
 had to choose; it also resizes without an antialiasing filter, which matters where images shrink.
@@ -102,6 +102,11 @@ _TORCHVISION = Preprocessing(
 )
 _BUTD = Selection(boxes="proposals", last_pixel=True, label="likeliest")
 
+_CELLS = Selection(
+    boxes="proposals", suppression="class-agnostic", iou=1.0, threshold=0.0, min_boxes=1, max_boxes=256
+)
+"""Every cell of a grid, as it stands."""
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -156,6 +161,21 @@ RECIPES = {
             preprocessing=_CAFFE,
             selection=_BUTD.model_copy(update={"threshold": 0.5}),
             proposals=300,
+        ),
+        Recipe(
+            name="grid", preprocessing=Preprocessing(short=224, long=320), selection=_CELLS, proposals=256
+        ),
+        Recipe(
+            name="grid-imagenet",
+            preprocessing=_TORCHVISION.model_copy(update={"short": 320, "long": 480}),
+            selection=_CELLS,
+            proposals=256,
+        ),
+        Recipe(
+            name="grid-unit",
+            preprocessing=Preprocessing(short=320, long=480, mean=(0, 0, 0), std=(255, 255, 255)),
+            selection=_CELLS,
+            proposals=256,
         ),
     )
 }

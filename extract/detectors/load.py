@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,10 @@ from store.errors import CorruptError, UserError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from extract.detectors.fisher import FisherVectors
+    from extract.detectors.grid import GridDetector
+    from extract.detectors.maps import PooledMaps
 
 FORMAT = 1
 NAME = "detector"
@@ -142,12 +146,55 @@ def _torchscript(folder: Path, about: About) -> Detector:
     ).eval()
 
 
+def describer_of(folder: Path, about: About) -> tuple[FisherVectors | PooledMaps, Sequence[int]]:
+    """What describes the boxes of a grid, and the widths of its parts; Fisher vectors are not filled yet."""
+    if about["file"]:
+        from extract.detectors.maps import PooledMaps
+
+        maps = PooledMaps(folder / about["file"], about["layers"])
+        return maps, maps.blocks
+    from extract.detectors.fisher import FisherVectors
+
+    fisher = FisherVectors(about["gaussians"])
+    return fisher, fisher.blocks
+
+
+def _grid(folder: Path, about: About) -> Detector:
+    from extract.detectors.grid import GridDetector
+
+    describer, blocks = describer_of(folder, about)
+    detector = GridDetector(describer, blocks, about["grids"], about["components"])
+    _fill(_learned(detector), folder)
+    return detector.eval()
+
+
+def _learned(detector: GridDetector) -> nn.Module:
+    """What of a detector of grids lies in safetensors: all but the network of a file."""
+    from torch import nn
+
+    from extract.detectors.fisher import FisherVectors
+
+    parts: dict[str, nn.Module] = {"principal": detector.principal}
+    if isinstance(detector.describer, FisherVectors):
+        parts["describer"] = detector.describer
+    return nn.ModuleDict(parts)
+
+
+def write_grid(stem: Path, file: Path | None, about: About, detector: GridDetector) -> None:
+    """Write a detector of grids; where it has a network's file, its description names that as the weights."""
+    described = {"classes": list(detector.classes), "attributes": list(detector.attributes), **about}
+    write_detector(stem, described, _learned(detector).state_dict())
+    if file is not None:
+        write_description(stem, file, described)
+
+
 OPENERS: Mapping[str, Callable[[Path, About], Detector]] = {
     "compact": _compact,
     "torchvision": _torchvision,
     "c4": _c4,
     "detectron2": _detectron2,
     "torchscript": _torchscript,
+    "grid": _grid,
 }
 
 
