@@ -89,17 +89,17 @@ def reader(nlp: Language, style: Style = "spice", weights: Path | None = None) -
     if style == "factual":
         from parse.factual import FactualReader
 
-        return _uncollected(FactualReader(nlp, weights))
+        return uncollected(FactualReader(nlp, weights))
     if style != "spice":
         raise ConfigError(f"no style '{style}'", did_you_mean(style, get_args(Style)))
     lemmatizer = Lemmatizer.of(nlp)
-    return _uncollected(lambda docs: [graph_of(tree) for tree in trees_of(docs, lemmatizer)])
+    return uncollected(lambda docs: [graph_of(tree) for tree in trees_of(docs, lemmatizer)])
 
 
-def _uncollected(read: Reader) -> Reader:
+def uncollected(read: Reader) -> Reader:
     """Keep Python from looking for cycles while a batch is read: there are none, and it costs a tenth."""
 
-    def read_uncollected(docs: Sequence[Doc]) -> list[SceneGraph]:
+    def readuncollected(docs: Sequence[Doc]) -> list[SceneGraph]:
         if not gc.isenabled():
             return read(docs)
         gc.disable()
@@ -108,7 +108,7 @@ def _uncollected(read: Reader) -> Reader:
         finally:
             gc.enable()
 
-    return read_uncollected
+    return readuncollected
 
 
 def load(model: str) -> Language:

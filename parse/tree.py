@@ -46,7 +46,7 @@ def _wanted() -> list[int]:
 def trees_of(docs: Sequence[Doc], lemmatizer: Lemmatizer) -> Iterator[Tree]:
     """Copy parsed English documents of one pipeline."""
     columns = token_columns(docs)
-    first = np.concatenate([[0], np.cumsum([len(doc) for doc in docs])])
+    first = np.cumsum([0, *map(len, docs)])
     here = np.arange(len(columns)) - np.repeat(first[:-1], np.diff(first))
     heads = (here + columns[:, 3].view(np.int64)).tolist()
     words, tags, deps = (_texts(columns[:, i].tolist(), docs) for i in range(3))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parse.parser import MAX_CHARACTERS, Parser, clean
+from parse.graph import SceneGraph
+from parse.parser import MAX_CHARACTERS, Parser, clean, uncollected
 
 ODD = {
     "empty": "",
@@ -109,3 +112,21 @@ def test_no_sequence_of_words_breaks_a_rule(parser: Parser, words: list[str]) ->
     caption = " ".join(words)
     for phrase in parser(caption).phrases():
         assert all(0 <= start < end <= len(caption) for start, end in phrase.spans)
+
+
+def test_a_graph_is_the_same_in_odd_company(parser: Parser) -> None:
+    docs = [parser.nlp(clean(caption)) for caption in ODD.values()]
+    assert parser.read([]) == []
+    assert parser.read(docs) == [graph for doc in docs for graph in parser.read([doc])]
+
+
+def test_cycles_are_looked_for_again_behind_a_batch(parser: Parser) -> None:
+    def fails(docs: object) -> list[SceneGraph]:
+        assert not gc.isenabled()
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        uncollected(fails)([])
+    assert gc.isenabled()
+    assert parser("a dog").tuples() == (("dog",),)
+    assert gc.isenabled()
