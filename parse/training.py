@@ -49,7 +49,7 @@ class Recipe:
         width, layers: see Sizes.
     """
 
-    epochs: int = 12
+    epochs: int = 10
     batch: int = 128
     rate: float = 3e-3
     warm_up: int = 200
@@ -59,7 +59,7 @@ class Recipe:
     joined: float = 0.3
     long: int = 9
     whole: float = 0.25
-    width: int = 64
+    width: int = 96
     layers: int = 3
 
 
