@@ -151,6 +151,7 @@ def batch_of(case: Case, ids: Tensor, dtype: torch.dtype = torch.float32, **give
         "hidden": torch.zeros_like(mask) if hidden is None else hidden.bool(),
         "posteriors": boxes.new_zeros(n, k, 0) if posteriors is None else posteriors,
         "matched": torch.ones(n),
+        "picture": torch.arange(n),
     }
     return JointBatch(**{**plain, **given})  # type: ignore[arg-type]
 
@@ -172,6 +173,7 @@ def text_of(ids: Tensor, words: Tensor, feature_dim: int) -> JointBatch:
         hidden=torch.zeros(n, 0, dtype=torch.bool),
         posteriors=torch.zeros(n, 0, 0),
         matched=torch.ones(n),
+        picture=torch.arange(n),
     )
 
 

@@ -108,6 +108,7 @@ def batch() -> JointBatch:
         hidden=torch.zeros_like(there),
         posteriors=torch.zeros(rows, 4, 0),
         matched=torch.ones(rows),
+        picture=torch.arange(rows),
     )
 
 

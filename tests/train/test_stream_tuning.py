@@ -67,7 +67,7 @@ def test_the_stage_runs_and_its_model_opens(world: Path, start: Path, tmp_path: 
     assert model.task == "caption_retrieval"
     assert model.start.recipe.vlbert.model.hidden == 16
     assert model.start.about["tokenizer_sha256"] == open_stream(start).about["tokenizer_sha256"]
-    assert "embedding.0.weight" in model.start.about["fresh"]
+    assert model.start.about["fresh"] == ["match_head.linear.weight", "match_head.linear.bias"]
     trunk = open_stream(out.folder).trunk()  # a start itself
     for name, tensor in model.network.trunk.state_dict().items():  # type: ignore[union-attr]
         assert torch.equal(trunk.state_dict()[name], tensor)
@@ -76,13 +76,14 @@ def test_the_stage_runs_and_its_model_opens(world: Path, start: Path, tmp_path: 
 
 
 def test_it_starts_from_the_stream_and_the_heads_that_both_have(world: Path, tmp_path: Path) -> None:
-    start = stream_start(world, tmp_path, vlbert__objectives__matching__weight=1.0)
+    given = {"matching": {"weight": 1.0}}  # without contrastive: embeddings start fresh
+    start = stream_start(world, tmp_path, vlbert__objectives=given)
     task = opened(world, start)
-    state, given = task.build_model().state_dict(), open_stream(start).model().state_dict()
-    shared = set(state) & set(given)
+    state, found = task.build_model().state_dict(), open_stream(start).model().state_dict()
+    shared = set(state) & set(found)
     assert "match_head.linear.weight" in shared
-    assert all(torch.equal(state[name], given[name]) for name in shared)
-    assert set(task.about()["fresh"]) == set(state) - set(given)
+    assert all(torch.equal(state[name], found[name]) for name in shared)
+    assert set(task.about()["fresh"]) == set(state) - set(found)
 
 
 def test_every_trained_parameter_is_reached(world: Path, start: Path) -> None:

@@ -1,4 +1,4 @@
-"""VL-BERT in pre-training: masked words, masked regions, and matches where they are wanted."""
+"""VL-BERT in pre-training: masked words, masked regions, and matches or embeddings where they are wanted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch.nn import functional
 from train import objectives as losses
 from train.batch import IGNORE
 from train.layers import WordHead, initialise
+from train.models.embedding import TwoSides
 from train.models.vlbert import VlBert
 from train.vlbert.batch import JointBatch
 from train.vlbert.config import StreamObjectives
@@ -34,6 +35,7 @@ class Pretrained(nn.Module):
             else None
         )
         self.match_head = MatchHead(h, trunk.compatibility.itm_outputs) if weights["matching"] else None
+        self.embedding = TwoSides(h) if weights["contrastive"] else None
         for head in (self.word_head, self.region_head, self.match_head):
             if head is not None:
                 head.apply(initialise)
@@ -59,6 +61,13 @@ class Pretrained(nn.Module):
             found["masked_regions"] = losses.mean_over(each[valid], rows, per_sample_first=first)
         if self.match_head is not None and batch.region_mask.shape[1]:
             found["matching"] = self.match_head.loss(states.pooled, batch.matched)
+        if self.embedding is not None and batch.region_mask.shape[1]:
+            alone = batch.without_regions(), batch.without_text()
+            one, other = (
+                self.embedding.embed(which, self.trunk.summary(side, over="mean"))
+                for which, side in enumerate(alone)
+            )
+            found["contrastive"] = self.embedding.loss(one, other, batch.picture)
         total = torch.stack([weights[name] * loss for name, loss in found.items()]).sum()
         return {**found, "total": total}
 

@@ -83,7 +83,7 @@ class Seeker:
     @property
     def scale(self) -> float:
         """What the contrastive loss multiplies a cosine by to have a logit; 0 without embeddings."""
-        return 0.0 if self.network.log_scale is None else float(self.network.log_scale.detach().exp())
+        return 0.0 if self.network.embedding is None else float(self.network.embedding.scale.detach())
 
     def texts(self, texts: Sequence[Sequence[str]], regions: Sequence[Regions | None] | None = None) -> Side:
         """Read captions of one sentence or several, with the regions of their images where given."""

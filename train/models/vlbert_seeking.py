@@ -9,18 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train import objectives as losses
-from train.gather import gather_rows
+from train.models.embedding import TwoSides
 from train.models.vlbert import VlBert
 from train.models.vlbert_heads import Retrieved
 from train.vlbert.batch import JointBatch
 from train.vlbert.settings import SeekSettings
 from train.vlbert.sides import Sides, together
 
-SCALE = 1 / 0.07
-"""What a cosine is multiplied by at the start; it is learnt."""
 GUMBEL_MEDIAN = -math.log(math.log(2))
-LARGEST_SCALE = 100.0
-"""It never rises above, as in CLIP."""
 
 
 class Sought(nn.Module):
@@ -34,17 +30,14 @@ class Sought(nn.Module):
         super().__init__()
         self.settings, scored = settings, Retrieved(trunk)
         self.trunk, self.match_head = trunk, scored.match_head
-        h = trunk.sizes.hidden
-        self.embedding = nn.ModuleList([_embedding(h), _embedding(h)]) if settings.contrastive else None
-        self.log_scale = nn.Parameter(torch.tensor([math.log(SCALE)])) if settings.contrastive else None
+        self.embedding = TwoSides(trunk.sizes.hidden) if settings.contrastive else None
         trunk.learn(regions=settings.without != "regions", pooled=settings.matching > 0)
         self.match_head.requires_grad_(settings.matching > 0)
 
     def embed(self, which: int, side: JointBatch, seen: Tensor | None = None) -> Tensor:
         """Embeddings [B, h] of unit length, of one side alone: the first, 0, or the second, 1."""
         assert self.embedding is not None
-        state = self.trunk.summary(side, seen, over=self.settings.pooling)
-        return functional.normalize(self.embedding[which](state).float(), dim=-1)
+        return self.embedding.embed(which, self.trunk.summary(side, seen, over=self.settings.pooling))
 
     def scores(self, batch: JointBatch, seen: Tensor | None = None) -> Tensor:
         """Logits [B] of pairs."""
@@ -58,14 +51,10 @@ class Sought(nn.Module):
         shown, seen = (self.trunk.see(side) for side in (first, second))
         same = batch.group[:, None] == batch.group[None, :]
         found, alike = dict[str, Tensor](), torch.zeros_like(batch.noise[0])
-        if self.log_scale is not None:
-            scale = losses.Clamped.apply(self.log_scale[0], LARGEST_SCALE)
+        if self.embedding is not None:
             one, other = self.embed(0, first, shown), self.embed(1, second, seen)
-            (ones, others, groups), start = gather_rows(one, other, batch.group)
-            own = start + torch.arange(len(batch), device=same.device)
-            every = groups[:, None] == groups[None, :]
-            found["contrastive"] = losses.contrastive(ones, others, scale, every, own)
-            alike = (scale * one @ other.T).detach()
+            found["contrastive"] = self.embedding.loss(one, other, batch.group)
+            alike = (self.embedding.scale * one @ other.T).detach()
         if settings.matching:
             n = min(len(batch), settings.scored or len(batch))
             rows = torch.arange(n, device=same.device)
@@ -83,17 +72,6 @@ class Sought(nn.Module):
             )
         total = torch.stack([getattr(settings, name) * loss for name, loss in found.items()]).sum()
         return {**found, "total": total}
-
-
-def _embedding(hidden: int) -> nn.Linear:
-    """A state's embedding before it has unit length.
-
-    The weights start where a step is small beside them, and no bias can say the same of every row: begun as
-    BERT's layers are, the images of a batch soon share one embedding, and stay there.
-    """
-    made = nn.Linear(hidden, hidden, bias=False)
-    nn.init.normal_(made.weight, std=hidden**-0.5)
-    return made
 
 
 def _rivals(alike: Tensor, same: Tensor, n: int, count: int) -> tuple[Tensor, Tensor]:

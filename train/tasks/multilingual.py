@@ -189,6 +189,13 @@ def check_readings(recipe: Recipe, readings: Mapping[str, Reading], languages: i
                 f"the stream '{name}' has nothing to learn: text alone, and masked words are off",
                 "set vlbert.objectives.masked_words.weight, or drop the stream",
             )
+    if recipe.vlbert.objectives.contrastive.weight and not any(
+        r.source == "pictures" for r in readings.values()
+    ):
+        raise ConfigError(
+            "vlbert.objectives.contrastive tells captions and images apart, and no stream has images",
+            "set its weight to 0, or read a stream with source: pictures",
+        )
     compatibility, lengths = recipe.vlbert.compatibility, recipe.lengths
     if compatibility.seq_len_policy == "joint64":
         return

@@ -26,6 +26,7 @@ class JointBatch:
         hidden: bool [B, K], regions whose features are masked.
         posteriors: float32 [B, K, C], what is to be predicted of regions; zeros where nothing is. C may be 0.
         matched: float32 [B], 1 where text and image belong together.
+        picture: int64 [B], equal where two rows show the same picture.
     """
 
     keys: tuple[str, ...]
@@ -41,6 +42,7 @@ class JointBatch:
     hidden: Tensor
     posteriors: Tensor
     matched: Tensor
+    picture: Tensor
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -23,6 +23,7 @@ class JointExample:
     Attributes:
         labels: int64 [T], the masked word, or `IGNORE`.
         scene: regions with the whole image first; None for text alone.
+        picture: a number that is equal where two rows show the same picture; None where no other row does.
     """
 
     key: str
@@ -30,6 +31,7 @@ class JointExample:
     labels: NDArray[np.int64]
     scene: Scene | None
     matched: bool = True
+    picture: int | None = None
 
 
 def unlabelled(key: str, text: Text, scene: Scene | None) -> JointExample:
@@ -68,4 +70,7 @@ def collate_joint(examples: Sequence[JointExample], feature_dim: int, classes: i
         hidden=torch.from_numpy(hidden),
         posteriors=torch.from_numpy(posteriors),
         matched=torch.tensor([float(each.matched) for each in examples]),
+        picture=torch.tensor(
+            [-1 - row if each.picture is None else each.picture for row, each in enumerate(examples)]
+        ),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from train.block import Block
 
@@ -52,12 +52,21 @@ class Matched(Block):
     """Share of the samples that come with the text of another image; nothing of these is to be predicted."""
 
 
+class Contrasted(Block):
+    """Tell the captions and the images of a batch apart by embeddings of each alone (InfoNCE): off in every
+    published pre-training. Small models need it: with tied words, what [MASK] cannot be told from (one colour
+    from another, as long as nothing is seen of it) gets one vector, and no later training parts it again."""
+
+    weight: NonNegativeFloat = 0.0
+
+
 class StreamObjectives(Block):
     """The losses; one with weight 0 is off and its head is not built. Their weighted sum is trained."""
 
     masked_words: MaskedText = MaskedText()
     masked_regions: MaskedRegions = MaskedRegions()
     matching: Matched = Matched()
+    contrastive: Contrasted = Contrasted()
     per_sample_first: bool = False
     """Average over a sample's targets, then over samples (the original's NORM_IN_BATCH_FIRST); else over all
     targets of the batch."""
@@ -68,7 +77,16 @@ class StreamObjectives(Block):
             "masked_words": self.masked_words.weight,
             "masked_regions": self.masked_regions.weight,
             "matching": self.matching.weight,
+            "contrastive": self.contrastive.weight,
         }
+
+    @model_validator(mode="after")
+    def _own_texts(self) -> Self:
+        if self.matching.weight and self.contrastive.weight:
+            raise ValueError(
+                "matching shows images with texts of others, which contrastive takes for theirs: drop one"
+            )
+        return self
 
 
 class Compatibility(Block):

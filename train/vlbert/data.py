@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +123,8 @@ class Sentences:
         if scene is not None and matching.weight and draws.random() < matching.strangers:
             row, matched = self._stranger(row, draws)
         text, labels = self._masked(self._drawing.draw(row, draws), draws)
-        return self.reader.row(key, text, scene, labels, matched=matched)
+        made = self.reader.row(key, text, scene, labels, matched=matched)
+        return replace(made, picture=self.image(place.row))
 
     def _masked(self, texts: Sequence[str], draws: np.random.Generator) -> tuple[Text, NDArray[np.int64]]:
         vocabulary, masked = self.reader.vocabulary, self.recipe.vlbert.objectives.masked_words
