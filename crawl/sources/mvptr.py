@@ -6,9 +6,10 @@
             images: [train2014.zip], image: "COCO_train2014_{id:012}.jpg"}
     plus:  {source: crawl.sources.mvptr:Mvptr, file: ve_splits.json, name: refcoco_plus, split: testA}
 
-Told apart by what they hold: `{image: [caption, ...]}` in a .pt of plain data (a list may be JSON in a
-text); `[{"q", "an", "s", "img_id", "q_id"}]`; `{split: [{"id", "image_id", "sentence", "bbox"}]}` with boxes of
-x, y, width, height. They go into samples as the data sets' original files do. What cannot be used is a failed row, `bad_row`.
+Told apart by what they hold: `{image: [caption, ...]}` in a .pt of plain data (a list may be JSON in a text);
+`[{"q", "an", "s", "img_id", "q_id"}]`; `{split: [{"id", "image_id", "sentence", "bbox"}]}` with boxes of
+x, y, width, height. They go into samples as the data sets' original files do. What cannot be used is a failed
+row, `bad_row`.
 """
 
 from __future__ import annotations
