@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from parse.lexicon import PARTICLES
-from parse.nouns import antecedents, objects_of
+from parse.nouns import antecedents, coordinated, doer, objects_of
 from parse.tree import Tree
 
 _SUBJECTS = ("nsubj", "nsubjpass")
@@ -150,9 +150,9 @@ def subjects_of(tree: Tree, verb: int, depth: int = 0) -> list[int]:
         return []
     dep, head = tree.deps[verb], tree.heads[verb]
     if dep in ("acl", "relcl"):
-        if head in tree.objects:
-            return [head]
-        return antecedents(tree, verb) if dep == "relcl" else objects_of(tree, head)
+        if head not in tree.objects:
+            return antecedents(tree, verb) if dep == "relcl" else objects_of(tree, head)
+        return [head] if dep == "relcl" else coordinated(tree, doer(tree, head, verb), verb) or [head]
     if dep in ("conj", "xcomp", "advcl", "ccomp", "dep") and head != verb:
         if tree.is_verb(head):
             return subjects_of(tree, head, depth + 1)

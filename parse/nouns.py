@@ -40,6 +40,35 @@ def objects_of(tree: Tree, token: int) -> list[int]:
     return list(dict.fromkeys(found))
 
 
+def coordinated(tree: Tree, noun: int, place: int) -> list[int]:
+    """The objects coordinated with a noun, itself the first, that stand before what is said of them all."""
+    return [part for part in tree.conjuncts(noun) if part < place and part in tree.objects]
+
+
+def first_conjunct(tree: Tree, noun: int) -> int:
+    """`man` for the `dog` in `a man and a dog on a motorcycle`; a noun that stands alone for itself."""
+    while tree.deps[noun] == "conj" and tree.heads[noun] in tree.objects:
+        noun = tree.heads[noun]
+    return noun
+
+
+def doer(tree: Tree, noun: int, participle: int) -> int:
+    """Who does what a participle says: a person beside the thing that it hangs on, `legs of a man wearing`.
+
+    The parser hangs participles on a wearer's clothes as well: `a girl in a dress sitting on a bench`.
+    """
+    if tree.name(noun) in PEOPLE:
+        return noun
+    before, prep = participle - 1, tree.heads[noun]
+    if before in tree.objects and tree.name(before) in PEOPLE and noun in tree.ancestors(before):
+        return before
+    if tree.deps[noun] == "pobj" and tree.words[prep] == "in":
+        wearer = tree.heads[prep]
+        if wearer in tree.objects and tree.name(wearer) in PEOPLE:
+            return wearer
+    return noun
+
+
 def antecedents(tree: Tree, relative: int) -> list[int]:
     """What a relative pronoun stands for: the noun that its clause modifies."""
     for token in [relative, *tree.ancestors(relative)]:

@@ -60,7 +60,7 @@ class Phrases(Stage[PhrasesParams]):
     - `none`: none of these.
     """
 
-    version = 2
+    version = 3
     Params = PhrasesParams
     inputs: ClassVar[Mapping[str, str]] = {
         "shards": "samples with captions",

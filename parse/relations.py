@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parse.clauses import Clause
-from parse.nouns import objects_of
+from parse.nouns import coordinated, first_conjunct, objects_of
 from parse.tree import GONE, Tree
 
 Fact = tuple[int, str, int, tuple[int, ...]]
 """The subject's token, the relation, the object's token, the tokens that say so."""
+
+_OF_THE_LAST = ("of", "with", "for")
+"""Prepositions that say something of the last of several nouns: `a table and a chair with a cushion`."""
 
 
 def relations(tree: Tree, clauses: list[Clause]) -> Iterator[Fact]:
@@ -33,6 +36,11 @@ def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:
                 for subject in clause.subjects:
                     yield thing, clause.name, subject, clause.tokens
                 continue
+            if clause.subjects == (thing,) and name != "of":
+                # `the rock has moss on it`: the moss is on the rock.
+                for said in clause.things:
+                    yield said, name, thing, tokens
+                continue
             relation = name if clause.be else f"{clause.name} {name}"
             for subject in clause.subjects:
                 if subject != thing:
@@ -48,9 +56,9 @@ def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:
 def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
     labels = [tree.deps[kid] for kid in tree.kids[noun]]
     for prep in tree.below(noun, "prep") if "prep" in labels else ():
-        subjects = _sharing(tree, noun, prep)
         for name, tokens, thing in prepositional(tree, prep):
-            for subject in subjects:
+            first = noun if name in _OF_THE_LAST else first_conjunct(tree, noun)
+            for subject in coordinated(tree, first, prep):
                 if subject != thing:
                     yield subject, name, thing, tokens
     for participle in tree.below(noun, "amod") if "amod" in labels else ():
@@ -60,11 +68,6 @@ def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
         for possessor in objects_of(tree, owner):
             if possessor != noun:
                 yield possessor, "have", noun, (owner, *tree.below(owner, "case"))
-
-
-def _sharing(tree: Tree, noun: int, prep: int) -> list[int]:
-    """The conjuncts that a preposition on the first of them, but behind the last, is said of."""
-    return [part for part in tree.conjuncts(noun) if part < prep and part in tree.objects]
 
 
 def prepositional(tree: Tree, prep: int) -> Iterator[tuple[str, tuple[int, ...], int]]:

@@ -95,6 +95,27 @@ CONSTRUCTIONS = {
     "noun with a preposition's name": ("the inside of a shoe", "inside; shoe; inside of shoe"),
     "reflexive pronoun": ("people enjoying themselves on a shore", "people; shore; people enjoy on shore"),
     "noun before a participle": ("a snow covered branch", "snow; branch; snow cover branch"),
+    "place of several nouns": (
+        "a man and a dog on a motorcycle",
+        "man; dog; motorcycle; man on motorcycle; dog on motorcycle",
+    ),
+    "what the last of several nouns has": (
+        "a table and a chair with a cushion",
+        "table; chair; cushion; chair with cushion",
+    ),
+    "participle of several nouns": (
+        "bride and groom sitting on bench",
+        "bride; groom; bench; bride sit on bench; groom sit on bench",
+    ),
+    "participle behind clothes": (
+        "a little girl in a dress sitting on a bench .",
+        "girl; girl little; dress; bench; girl in dress; girl sit on bench",
+    ),
+    "participle behind a part of a person": (
+        "legs of man wearing red shirt",
+        "leg; man; shirt; shirt red; leg of man; man wear shirt",
+    ),
+    "pronoun for the subject": ("the rock has moss on it", "rock; moss; rock have moss; moss on rock"),
     "participle before a noun": ("a stuffed animal", "animal; animal stuffed"),
 }
 
