@@ -173,7 +173,7 @@ class TestTraining:
             model(batch)["total"].backward()
             optimiser.step()
         last = {name: float(loss.detach()) for name, loss in model(batch).items()}
-        assert set(first) == {"masked_words", "masked_regions", "total"}
+        assert set(first) == {"masked_words", "masked_regions", "contrastive", "total"}
         assert all(last[name] < 0.8 * first[name] for name in first)
 
     @pytest.mark.usefixtures("alone")
