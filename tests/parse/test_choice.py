@@ -36,8 +36,8 @@ def told(
     words = attribute_pairs(batch, *word_pairs(batch, candidates))
     said = []
     for ends, likely_facts in ((pairs, relations), (words, attributes or {})):
-        likely = [likely_facts.get(each, 0.01) for each in zip(ends.left, ends.right, strict=True)]
-        said.append(np.stack([1 - np.array(likely), likely], axis=1).astype(np.float32))
+        some = np.array([likely_facts.get(each, 0.01) for each in zip(ends.left, ends.right, strict=True)])
+        said.append(np.stack([1 - some, some], axis=1).astype(np.float32))
     kept = chosen(batch, Opinion(names, pairs, said[0], words, said[1]))
     return tuple(  # type: ignore[return-value]
         set(zip(ends.left[mask].tolist(), ends.right[mask].tolist(), strict=True))
