@@ -70,6 +70,8 @@ def test_a_fisher_vector_is_the_gradient_of_the_likelihood(monkeypatch: pytest.M
     for row, chosen in enumerate((parts, parts[:20])):
         each = torch.distributions.Normal(means, deviations).log_prob(chosen[:, None]).sum(2)
         (each + mixture.shares.log()).logsumexp(1).mean().backward()
+        assert means.grad is not None
+        assert deviations.grad is not None
         weight = mixture.shares.sqrt()[:, None]
         by_mean = means.grad * deviations.detach() / weight  # Fisher's information of a mean is w / sigma^2
         by_spread = deviations.grad * deviations.detach() / (weight * 2**0.5)  # 2 w / sigma^2
