@@ -11,6 +11,7 @@ from typing import Any
 
 from store.concepts import Words, read_id2phrase
 from store.errors import ConfigError, DataError
+from store.foreign import read_torch
 
 QUESTION = "qa"
 """Second word of the label key of a question."""
@@ -49,7 +50,7 @@ def read_published(path: Path, id2phrase: Path | None, *, part: str, questions: 
         DataError: the file is none of them, or an entry is not in its form.
     """
     if path.suffix == ".pt":
-        return _scene_graphs(_tensors(path), path)
+        return _scene_graphs(read_torch(path), path)
     try:
         found: Any = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -67,21 +68,6 @@ def read_published(path: Path, id2phrase: Path | None, *, part: str, questions: 
         f"{path} is no list of MVPTR's",
         "an sg_file has [phrase ids, words, label key], a processed_*.json objects with text and phrases",
     )
-
-
-def _tensors(path: Path) -> Any:
-    """What a .pt holds, plain data and tensors alone."""
-    from pickle import UnpicklingError
-
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise DataError(
-            f"{path} cannot be read as plain data: {str(error).splitlines()[0]}",
-            "files that hold classes may run code when they are opened, and are not",
-        ) from error
 
 
 def _scene_graphs(found: Any, path: Path) -> Published:

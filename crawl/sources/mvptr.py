@@ -29,6 +29,7 @@ from crawl.listed import DatasetName, IndexedParams
 from crawl.plain import read_plain
 from pipeline.stage import unkeyed
 from store.errors import ConfigError, DataError, did_you_mean
+from store.foreign import read_torch
 
 Said = tuple[str, Mapping[str, Any] | str]
 """What is said of an image: `caption`, `question` or `expression`, and it."""
@@ -127,7 +128,7 @@ class Mvptr(Annotated[MvptrParams]):
     def _listed(self) -> Iterator[tuple[str, Callable[[], tuple[str, list[Said]]]]]:
         """Where each entry of the list stands, and what reads it."""
         path = self.params.file
-        found = _plain_tensors(path) if path.suffix == ".pt" else read_json(path)
+        found = read_torch(path) if path.suffix == ".pt" else read_json(path)
         if isinstance(found, list) and found and isinstance(found[0], dict) and "q" in found[0]:
             for number, each in enumerate(found, start=1):
                 yield f"question {number}", partial(_question, each, self._labels)
@@ -201,18 +202,3 @@ def _text(value: Any) -> str:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and is_utf8(value)
-
-
-def _plain_tensors(path: Path) -> Any:
-    """What torch.save wrote, where it is plain data."""
-    from pickle import UnpicklingError
-
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise DataError(
-            f"{path} cannot be read as plain data: {str(error).splitlines()[0]}",
-            "files that hold classes may run code when they are opened, and are not",
-        ) from error

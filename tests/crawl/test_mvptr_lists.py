@@ -12,7 +12,7 @@ import torch
 
 from crawl.source import RowError
 from crawl.sources.mvptr import Mvptr
-from store.errors import ConfigError, DataError
+from store.errors import ConfigError, CorruptError, DataError
 
 
 def read(file: Path, **params: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Code:
 
 def test_what_is_no_list_of_mvptrs_is_refused(tmp_path: Path) -> None:
     torch.save({1: Code()}, tmp_path / "c.pt")
-    with pytest.raises(DataError, match="cannot be read as plain data"):
+    with pytest.raises(CorruptError, match="holds more than plain data and tensors"):
         read(tmp_path / "c.pt")
     (tmp_path / "x.json").write_text("[1]")
     with pytest.raises(DataError, match="no list of MVPTR's"):

@@ -14,7 +14,7 @@ from parse.published_files import read_published
 from pipeline.artifacts import Artifact
 from pipeline.stage import Output
 from store.concepts import ConceptVocabulary, read_id2phrase, read_phrases, write_id2phrase
-from store.errors import ConfigError, DataError
+from store.errors import ConfigError, DataError, UserError
 from store.shards import ShardWriter
 from tests.parse.toys import artifact, given, record, run, sample
 
@@ -125,12 +125,12 @@ class Payload:
         ({7: ["man"]}, "no list of phrases"),
         ({7: 3}, "no list of captions"),
         ([], "no phrases by image"),
-        ({7: Payload()}, "cannot be read as plain data"),
+        ({7: Payload()}, "holds more than plain data and tensors"),
     ],
 )
 def test_what_is_in_another_form_is_refused(tmp_path: Path, content: Any, fault: str) -> None:
     torch.save(content, tmp_path / "sg.pt")
-    with pytest.raises(DataError, match=fault):
+    with pytest.raises(UserError, match=fault):
         read_published(tmp_path / "sg.pt", None, part="", questions=False)
 
 

@@ -117,7 +117,7 @@ def test_a_file_with_objects_is_not_executed(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "harm",))
 
     torch.save({"a": Harm()}, tmp_path / "evil.bin")
-    with pytest.raises(CorruptError, match="more than tensors"):
+    with pytest.raises(CorruptError, match="more than plain data and tensors"):
         read_foreign(tmp_path / "evil.bin")
     assert not (tmp_path / "harm").exists()
     (tmp_path / "cut.safetensors").write_bytes(b"123")
