@@ -158,8 +158,8 @@ def test_rows_of_one_image_are_no_rivals(world: Path, start: Path) -> None:
     batch = batch_of(task, 3)
     model = task.build_model()
     with torch.no_grad():
-        same = model(replace(batch, group=torch.tensor([7, 7, 8])))
-        apart = model(replace(batch, group=torch.tensor([6, 7, 8])))
+        same = model(replace(batch, first=replace(batch.first, picture=torch.tensor([7, 7, 8]))))
+        apart = model(replace(batch, first=replace(batch.first, picture=torch.tensor([6, 7, 8]))))
     assert same["contrastive"] < apart["contrastive"]
 
 
@@ -178,7 +178,7 @@ def test_published_pairs_are_right_or_wrong_by_themselves(world: Path, start: Pa
     assert float(found["matching"].detach()) == pytest.approx(0.693, abs=0.1)  # nobody knows anything yet
     found["total"].backward()
     assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    same = batch.group[:, None] == batch.group[None, :]
+    same = batch.first.picture[:, None] == batch.first.picture[None, :]
     left = _strangers(batch.noise, same)
     assert 10 <= int((left == torch.arange(40)).sum()) <= 30
     assert torch.equal(_strangers(batch.noise, torch.ones_like(same)), torch.arange(40))

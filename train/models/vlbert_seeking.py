@@ -49,11 +49,11 @@ class Sought(nn.Module):
         """Losses `contrastive` and `matching`, and their weighted sum as `total`."""
         first, second, settings = batch.first, batch.second, self.settings
         shown, seen = (self.trunk.see(side) for side in (first, second))
-        same = batch.group[:, None] == batch.group[None, :]
+        same = first.picture[:, None] == first.picture[None, :]
         found, alike = dict[str, Tensor](), torch.zeros_like(batch.noise[0])
         if self.embedding is not None:
             one, other = self.embed(0, first, shown), self.embed(1, second, seen)
-            found["contrastive"] = self.embedding.loss(one, other, batch.group)
+            found["contrastive"] = self.embedding.loss(one, other, first.picture)
             alike = (self.embedding.scale * one @ other.T).detach()
         if settings.matching:
             n = min(len(batch), settings.scored or len(batch))

@@ -49,11 +49,9 @@ def seeking(opened: OpenedStream, recipe: Recipe, rows: Sentences, cut: Cut) -> 
         cut: a row into its sides.
     """
     dimension = opened.reader.detector.feature_dim
-    groups = {part.key(row): part.image(row) for part in (rows, rows.held_out()) for row in range(len(part))}
 
     def collate(examples: Sequence[JointExample], draws: np.random.Generator) -> Sides:
-        sides = [cut(each) for each in examples]
-        return collate_sides(sides, [groups[each.key] for each in examples], dimension, draws)
+        return collate_sides([cut(each) for each in examples], dimension, draws)
 
     def judge(model: nn.Module, device: str) -> Mapping[str, float]:
         assert isinstance(model, Sought)

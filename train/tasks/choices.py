@@ -22,7 +22,8 @@ from train.tasks.stream_settings import ChoosingSettings
 from train.tasks.streams import StreamTask, open_tuning
 from train.vlbert.asking import Asking, Tagged
 from train.vlbert.collate import JointExample
-from train.vlbert.mirroring import Mirror, exchange_tagged, turn_boxes
+from train.vlbert.mirroring import Mirror, exchange_tagged
+from train.vlbert.regions import turn_boxes
 from train.vlbert.targets import TargetExample, numbers
 
 CHOICES = 4

@@ -17,7 +17,8 @@ from train.tasks.stream_items import ItemRows, item_task, split_items
 from train.tasks.stream_settings import StreamReferringSettings
 from train.tasks.streams import StreamTask, open_tuning
 from train.vlbert.asking import Asking
-from train.vlbert.mirroring import Mirror, exchange_sides, turn_boxes
+from train.vlbert.mirroring import Mirror, exchange_sides
+from train.vlbert.regions import turn_boxes
 from train.vlbert.targets import TargetExample, overlaps
 
 

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from store.records import Regions
 from train.draws import generator
 from train.vlbert.asking import Tagged
+from train.vlbert.regions import turn_boxes
 
 _SIDE = re.compile(r"\b(left|right)(?=(most)?\b)", re.IGNORECASE)
 
@@ -38,13 +36,6 @@ class Mirror(Generic[Item]):
             return item, seen
         width = int(seen.image_size[1])
         return self.turn(item, width), replace(seen, boxes=turn_boxes(seen.boxes, width))
-
-
-def turn_boxes(boxes: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """Boxes [n, 4] of an image so wide when it is turned. Stored features stay as they are, as published."""
-    turned = boxes.copy()
-    turned[:, [0, 2]] = width - 1 - boxes[:, [2, 0]]
-    return turned
 
 
 def exchange_sides(text: str) -> str:

@@ -129,7 +129,7 @@ def arrange(
     boxes = np.concatenate([[[0, 0, *(old - 1)]], regions.boxes[order]]).astype(np.float32)
     boxes *= np.tile(size / old, 2)
     if mirrored:
-        boxes[:, [0, 2]] = size[0] - 1 - boxes[:, [2, 0]]
+        boxes = turn_boxes(boxes, float(size[0]))
     return Scene(
         boxes=boxes.clip(0, np.tile(size - 1, 2)),
         features=np.concatenate([whole_image(features, hidden)[None], features[order]]),
@@ -138,6 +138,13 @@ def arrange(
         posteriors=np.concatenate([np.zeros((1, wanted.shape[1]), np.float32), wanted[order]]),
         mirrored=mirrored,
     )
+
+
+def turn_boxes(boxes: Floats, width: float) -> Floats:
+    """Boxes [n, 4] of an image so wide when it is turned. Stored features stay as they are, as published."""
+    turned = boxes.copy()
+    turned[:, [0, 2]] = width - 1 - boxes[:, [2, 0]]
+    return turned
 
 
 def whole_image(features: Floats, hidden: Flags) -> Floats:

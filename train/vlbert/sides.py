@@ -22,13 +22,11 @@ class Sides:
     Attributes:
         first: captions; in translation sentences, with the regions of their images or without.
         second: images under an empty text, or the other sentences.
-        group: int64 [B]; rows of one group are no rivals: they show the same image.
         noise: float32 [2, B, B], draws of the Gumbel distribution, by which rivals are chosen.
     """
 
     first: JointBatch
     second: JointBatch
-    group: Tensor
     noise: Tensor
 
     @property
@@ -49,7 +47,6 @@ class Sides:
         return Sides(
             first=self.first.to(device),
             second=self.second.to(device),
-            group=self.group.to(device),
             noise=self.noise.to(device),
         )
 
@@ -111,16 +108,10 @@ def both_sentences(
 
 def collate_sides(
     rows: Sequence[tuple[JointExample, JointExample]],
-    groups: Sequence[int],
     feature_dim: int,
     draws: np.random.Generator,
 ) -> Sides:
     """Pad both sides, each to its own longest row."""
     first, second = (collate_joint(side, feature_dim) for side in zip(*rows, strict=True))
     noise = draws.gumbel(size=(2, len(rows), len(rows))).astype(np.float32)
-    return Sides(
-        first=first,
-        second=second,
-        group=torch.tensor(groups, dtype=torch.int64),
-        noise=torch.from_numpy(noise),
-    )
+    return Sides(first=first, second=second, noise=torch.from_numpy(noise))
