@@ -99,7 +99,7 @@ def reader(nlp: Language, style: Style = "spice", weights: Path | None = None) -
 def uncollected(read: Reader) -> Reader:
     """Keep Python from looking for cycles while a batch is read: there are none, and it costs a tenth."""
 
-    def readuncollected(docs: Sequence[Doc]) -> list[SceneGraph]:
+    def read_uncollected(docs: Sequence[Doc]) -> list[SceneGraph]:
         if not gc.isenabled():
             return read(docs)
         gc.disable()
@@ -108,7 +108,7 @@ def uncollected(read: Reader) -> Reader:
         finally:
             gc.enable()
 
-    return readuncollected
+    return read_uncollected
 
 
 def load(model: str) -> Language:

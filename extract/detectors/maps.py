@@ -11,8 +11,8 @@ from torch import nn
 from torchvision.ops import roi_align
 
 from extract.detectors.onnx import OnnxNetwork
-from extract.detectors.torchscript import open_module
-from store.errors import ConfigError, DataError, did_you_mean
+from extract.detectors.torchscript import call, open_module
+from store.errors import ConfigError, did_you_mean
 
 Tensor = torch.Tensor
 
@@ -38,13 +38,7 @@ class ScriptNetwork(nn.Module):
             ConfigError: there is no such output.
             DataError: the module fails.
         """
-        try:
-            found = self.module(images)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            last = str(error).strip().splitlines()[-1]
-            raise DataError(f"{self.name} fails on images {tuple(images.shape)}: {last}") from error
+        found = call(self.module, images, f"{self.name} fails on images {tuple(images.shape)}")
         if isinstance(found, Tensor):
             found = [found]
         named = found if isinstance(found, Mapping) else {str(i): each for i, each in enumerate(found)}

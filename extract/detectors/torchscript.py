@@ -50,13 +50,8 @@ class TorchScriptDetector(nn.Module):
         return [self._one(image.unsqueeze(0), proposals) for image in images]
 
     def _one(self, image: Tensor, most: int) -> Proposals:
-        try:
-            outputs = self.module(image if self.signature.batched else image[0])
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            last = str(error).strip().splitlines()[-1]
-            raise DataError(f"{self.name} fails on an image of {_shape(image)}: {last}") from error
+        given = image if self.signature.batched else image[0]
+        outputs = call(self.module, given, f"{self.name} fails on an image of {_shape(image)}")
         said = self._named(outputs)
         boxes, features = said["boxes"], said["features"]
         rows = min(len(boxes), most)
@@ -161,6 +156,20 @@ def open_module(file: Path) -> nn.Module:
             "export the detector with torch.jit.script or torch.jit.trace, and save it with .save()",
         ) from error
     return module.eval()
+
+
+def call(module: nn.Module, images: Tensor, fault: str) -> Any:
+    """What a module makes of images.
+
+    Raises:
+        DataError: it fails otherwise than for want of memory: `fault`, and the last line of what it says.
+    """
+    try:
+        return module(images)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise DataError(f"{fault}: {str(error).strip().splitlines()[-1]}") from error
 
 
 def _foreground(scores: Tensor, background: str) -> Tensor:
