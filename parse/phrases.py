@@ -144,8 +144,8 @@ class Phrases(Stage[PhrasesParams]):
 
     def illustrate(self, artifact: Artifact, inputs: Inputs) -> list[tuple[str, str]]:
         """The graphs of the first captions, and the phrases of their translations."""
-        from parse.drawing import svg
         from pipeline import html
+        from pipeline.scene_graphs import svg
         from store.concepts import read_phrases
 
         first = next(iter(artifact.shards), None)

@@ -166,8 +166,8 @@ def read_captions(path: Path) -> list[str]:
 
 def shown(text: str, graph: SceneGraph) -> list[str]:
     """A caption's graph and phrases as lines for a terminal."""
-    from parse.drawing import text_lines
     from pipeline.markup import visible
+    from pipeline.scene_graphs import text_lines
 
     phrases = " · ".join(" ".join(words) for words in graph.tuples())
     lines = [text or "(empty)", "", *text_lines(graph.tuples()), "", f"phrases: {phrases or 'none'}"]

@@ -163,7 +163,8 @@ def _look_record(artifact: Artifact, shard: ShardRecord, key: str) -> View:
     address = f"{artifact.manifest.node}/{shard.name}/{key}"
     view = View(title=address, address=address, facts={"folder": str(artifact.path)}, records=records)
     if not any(has_picture(record) for record in records.values()):
-        view.backdrop = _picture_upstream(artifact, shard.name, key)
+        of_sample = next((record["key"] for record in records.values() if "key" in record), key)
+        view.backdrop = _picture_upstream(artifact, shard.name, of_sample)
     return view
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline import html
+from pipeline import html, scene_graphs
 from pipeline.html import Box, Markup, Section
 from pipeline.inspect_view import (
     Record,
     View,
+    caption_of,
     columns,
+    graph_of,
     has_picture,
     heading,
     is_table,
@@ -35,6 +37,9 @@ def page_of(view: View) -> str:
         body += [_table(key, value) for key, value in every if is_table(value)]
         if regions := region_rows(record):
             body.append(_table("regions", regions))
+        if tuples := graph_of(record):
+            caption = caption_of(view, record)
+            body[:0] = [html.paragraph(caption), scene_graphs.svg(tuples, title=caption)]
         sections.append(Section(name, html.join(body)))
     if view.facts:
         facts = html.definitions((key, _cell(value)) for key, value in leaves(view.facts))
@@ -53,7 +58,7 @@ def pictures_of(view: View, *, letter: float = 1 / 40) -> Iterator[Markup]:
     for name, record in view.records.items():
         source = record if has_picture(record) else view.backdrop
         boxes = [*_region_boxes(record), *_true_boxes(record)]
-        if source is None or (source is not record and not boxes):
+        if source is None or (source is not record and not boxes and not graph_of(record)):
             continue
         for value in source.values():
             if isinstance(value, bytes) and html.media_type(value).startswith("image/"):
@@ -63,8 +68,10 @@ def pictures_of(view: View, *, letter: float = 1 / 40) -> Iterator[Markup]:
 
 
 def captions_of(view: View) -> list[tuple[str, Markup]]:
-    """Language and sentence of every caption of a view's records, or of the picture that they lie on."""
-    sources = [*view.records.values(), *([view.backdrop] if view.backdrop else [])]
+    """Language and sentence of every caption of a view's records, or of the picture that they lie on; a
+    caption's phrases stand under their own."""
+    phrases = any(map(graph_of, view.records.values()))
+    sources = [*view.records.values(), *([view.backdrop] if view.backdrop and not phrases else [])]
     return [(lang, html.linked(text, [], lang=lang)) for source in sources for lang, text in _texts(source)]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.markup import number, visible
 from pipeline.pictures import media_type
+from pipeline.scene_graphs import text_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, OverflowMethod
@@ -107,6 +108,8 @@ def print_view(view: View, console: Console) -> None:
                 show_rows(leaf, value)
         if regions := region_rows(record):
             show_rows("regions", regions)
+        if tuples := graph_of(record):
+            show(caption_of(view, record) or "graph", [""], ([each] for each in text_lines(tuples)))
 
 
 def region_rows(record: Record) -> list[dict[str, Any]]:
@@ -129,6 +132,18 @@ def region_rows(record: Record) -> list[dict[str, Any]]:
         }
         for i in range(len(boxes))
     ]
+
+
+def graph_of(record: Record) -> list[Sequence[str]]:
+    """The tuples of the scene graph that a caption's phrases make up; none for any other record."""
+    phrases = record.get("phrases", ())
+    return [each["phrase"] for each in phrases if "phrase" in each] if is_table(phrases) else []
+
+
+def caption_of(view: View, record: Record) -> str:
+    """The text of the caption whose phrases a record holds; empty where its sample is not at hand."""
+    captions: Sequence[Record] = view.backdrop["captions"] if view.backdrop else ()
+    return next((str(each["text"]) for each in captions if each.get("id") == record.get("caption_id")), "")
 
 
 def _is_names(value: Any, count: int) -> bool:
@@ -178,6 +193,8 @@ def line(value: Any) -> str:
         return "–"
     if isinstance(value, float):
         return number(value)
+    if value and isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return " · ".join(value)
     return value if isinstance(value, str) else json.dumps(_json(value), ensure_ascii=False)
 
 

@@ -33,7 +33,7 @@ class PhraseTable(Table):
         found = super().entry(key)
         if "rows" in found:
             return {"captions": [_line(row) for row in found["rows"]]}
-        phrases = [{"phrase": " ".join(p["words"]), "characters": _spans(p)} for p in found["phrases"] or ()]
+        phrases = [{"phrase": list(p["words"]), "characters": _spans(p)} for p in found["phrases"] or ()]
         return {**found, "phrases": phrases}
 
 

@@ -154,7 +154,7 @@ def test_inspect_shows_phrases_as_people_read_them(made: Artifact) -> None:
         {"caption_id": "toys/a#en0", "lang": "en", "way": "parsed", "phrases": "man · horse · man ride horse"}
     ]
     assert entry(path, "toys/a#en0")["phrases"][-1] == {
-        "phrase": "man ride horse",
+        "phrase": ["man", "ride", "horse"],
         "characters": "2–5, 6–12, 15–20",
     }
     assert [row["way"] for row in entry(path, "toys/b")["captions"]] == ["aligned", "parsed", "none"]

@@ -67,6 +67,35 @@ def test_a_sample_shows_its_picture_its_truth_and_its_captions():
     assert "babelscene inspect regions/train/00000/k" in text
 
 
+PHRASES = {
+    "caption_id": "scenes/000123#en0",
+    "key": "scenes/000123",
+    "phrases": [
+        {"phrase": ["circle", "red"], "characters": "2–5, 6–12"},
+        {"phrase": ["circle", "lie on", "grass"], "characters": ""},
+    ],
+}
+
+
+def test_a_captions_phrases_are_drawn_as_its_graph_under_the_captions_own_words():
+    shown = view(PHRASES, sample("a red circle lying on grass"))
+    text = page_of(shown)
+    assert [tag for tag, _ in elements(text)].count("svg") == 2  # picture and graph
+    assert "<title>a red circle lying on grass</title>" in text
+    lines = [each.rstrip() for each in printed(shown).splitlines()]
+    assert lines[lines.index("a red circle lying on grass") + 1 :][:4] == [
+        "circle",
+        "├─ red",
+        "└─ lie on → grass",
+        "grass",
+    ]
+
+
+def test_a_graph_is_drawn_though_its_caption_is_not_at_hand():
+    assert "└─ lie on → grass" in printed(view(PHRASES))
+    assert "<svg" in page_of(view(PHRASES))
+
+
 def test_regions_are_drawn_on_the_picture_that_they_were_found_in():
     text = page_of(view(regions(20), sample()))
     seen = elements(text)

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parse.drawing import svg, text_lines
+from pipeline.scene_graphs import svg, text_lines
 
 TUPLES = [("man",), ("man", "tall"), ("horse", "brown"), ("man", "ride", "horse"), ("horse", "on", "beach")]
 
