@@ -61,6 +61,7 @@ def join_prepositions(tree: Tree) -> None:
         for words, name in _TABLE[tree.words[first]]:
             last = first + len(words) - 1
             if tuple(tree.words[first : last + 1]) == words and _is_preposition(tree, first, last):
+                _object_of_to(tree, last)
                 _fold_preposition(tree, first, last, name)
                 behind = last + 1
                 break
@@ -133,6 +134,21 @@ def _is_preposition(tree: Tree, first: int, last: int) -> bool:
     if tree.is_noun(first) and tree.below(first, "det", "amod", "poss"):
         return False  # the inside of a shoe
     return last + 1 < len(tree) and tree.tags[last + 1] not in (".", ",", "CC", "_SP")
+
+
+def _object_of_to(tree: Tree, to: int) -> None:
+    """`next to/aux sidewalk/VB`: what follows is no infinitive, but where something is."""
+    thing = tree.heads[to]
+    if tree.deps[to] != "aux" or not tree.is_verb(thing) or tree.below(thing, "dobj"):
+        return
+    subjects = tree.below(thing, "nsubj")
+    if tree.is_root(thing):
+        if not subjects:
+            return
+        tree.attach(subjects[0], subjects[0], "ROOT")
+    tree.attach(to, subjects[0] if subjects else tree.heads[thing], "prep")
+    tree.attach(thing, to, "pobj")
+    tree.tags[thing] = "NN"
 
 
 def _fold_preposition(tree: Tree, first: int, last: int, name: str) -> None:

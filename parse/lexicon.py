@@ -34,3 +34,12 @@ COLOURS = frozenset[str](_DATA["colours"])
 
 NOT_SUBJECTS = frozenset[str](_DATA["not_subjects"])
 """Adverbs before a verb that are not its subject mistagged."""
+
+PRONOUNS = frozenset[str](_DATA["pronouns"])
+"""Every personal pronoun; taggers take rare nouns for some."""
+
+PLACES = frozenset[str](_DATA["places"])
+"""Prepositions that say where something is."""
+
+NOT_WHERE = frozenset[str](_DATA["not_where"])
+"""Verbs of which a place behind the object says where they happen."""

@@ -55,17 +55,21 @@ def first_conjunct(tree: Tree, noun: int) -> int:
 def doer(tree: Tree, noun: int, participle: int) -> int:
     """Who does what a participle says: a person beside the thing that it hangs on, `legs of a man wearing`.
 
-    The parser hangs participles on a wearer's clothes as well: `a girl in a dress sitting on a bench`.
+    The parser hangs participles on a person's clothes or place as well: `a girl in a dress sitting`.
     """
     if tree.name(noun) in PEOPLE:
         return noun
     before, prep = participle - 1, tree.heads[noun]
     if before in tree.objects and tree.name(before) in PEOPLE and noun in tree.ancestors(before):
         return before
-    if tree.deps[noun] == "pobj" and tree.words[prep] == "in":
+    if tree.deps[noun] == "pobj" and tree.words[prep] in ("in", "on", "at"):
         wearer = tree.heads[prep]
         if wearer in tree.objects and tree.name(wearer) in PEOPLE:
             return wearer
+    worn = first_conjunct(tree, noun)
+    verb = tree.heads[worn]
+    if tree.deps[worn] == "dobj" and tree.name(verb) == "wear" and tree.heads[verb] in tree.objects:
+        return tree.heads[verb]
     return noun
 
 

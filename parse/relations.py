@@ -28,7 +28,8 @@ def relations(tree: Tree, clauses: list[Clause]) -> Iterator[Fact]:
 def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:
     for thing in clause.things:
         for subject in clause.subjects:
-            yield subject, clause.name, thing, clause.tokens
+            if subject != thing:
+                yield subject, clause.name, thing, clause.tokens
     for prep in clause.prepositions:
         for name, tokens, thing in prepositional(tree, prep):
             if tree.deps[prep] == "agent" and clause.passive and clause.finite:
@@ -40,6 +41,9 @@ def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:
                 # `the rock has moss on it`: the moss is on the rock.
                 for said in clause.things:
                     yield said, name, thing, tokens
+                if not clause.things and clause.verb - 1 in tree.objects:
+                    # `trees with leaves growing on them`: the leaves grow on the trees.
+                    yield clause.verb - 1, f"{clause.name} {name}", thing, (*clause.tokens, *tokens)
                 continue
             relation = name if clause.be else f"{clause.name} {name}"
             for subject in clause.subjects:
@@ -59,7 +63,10 @@ def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
         for name, tokens, thing in prepositional(tree, prep):
             first = noun if name in _OF_THE_LAST else first_conjunct(tree, noun)
             for subject in coordinated(tree, first, prep):
-                if subject != thing:
+                if subject == thing:
+                    # `a post with a clock on it`: the clock is on the post.
+                    subject = prep - 1
+                if subject in tree.objects and subject != thing:
                     yield subject, name, thing, tokens
     for participle in tree.below(noun, "amod") if "amod" in labels else ():
         for agent in tree.below(participle, "nsubj"):
@@ -79,6 +86,10 @@ def prepositional(tree: Tree, prep: int) -> Iterator[tuple[str, tuple[int, ...],
         for phrase in phrases:
             for thing in objects_of(tree, phrase):
                 yield own, tokens, thing
+        absolute = tree.below(part, "pcomp") if not phrases and own == "with" else ()
+        for phrase in [k for clause in absolute for k in tree.below(clause, "nsubj", "nsubjpass")]:
+            for thing in objects_of(tree, phrase):
+                yield own, tokens, thing  # `a hydrant with light hitting it`
         if not phrases and not tree.below(part, "pcomp"):
             for nested in tree.below(part, "prep"):
                 for name, inner, thing in prepositional(tree, nested):

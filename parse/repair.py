@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from parse.lexicon import COLOURS, NOT_SUBJECTS
+from parse import rows
+from parse.lexicon import NOT_SUBJECTS, NOT_WHERE, PLACES, PRONOUNS
 from parse.tree import GONE, Tree
 
 _NOMINAL = ("nsubj", "nsubjpass", "dobj", "pobj", "attr", "conj", "appos", "ROOT")
-_BEFORE_PARTICIPLE = ("npadvmod", "nmod", "compound", "amod")
 _MISTAKEN_SUBJECTS = ("advmod", "amod", "npadvmod", "dep", "intj", "nmod", "compound")
-_NOMINALISED = ("other", "same", "front", "such", "own")
-"""Adjectives that stand for a noun and name nothing."""
 
 
 def repair(tree: Tree) -> None:
@@ -62,16 +60,46 @@ def _noun_as_verb(tree: Tree, token: int) -> None:
     if tree.below(token, "nsubj", "nsubjpass", "aux", "auxpass", "dobj", "expl"):
         return
     determined = tree.below(token, "det", "amod", "poss", "nummod", "compound")
-    head = tree.heads[token]
-    coordinated = tree.deps[token] == "conj" and tree.is_noun(head) and tree.tags[token] == "VB"
-    bare = (
-        tree.deps[token] == "ROOT"
-        and tree.tags[token] in ("VB", "VBP")
-        and token == 0
-        and tree.below(token, "prep")
+    bare = tree.tags[token] in ("VB", "VBP")
+    head, dep = tree.heads[token], tree.deps[token]
+    coordinated = dep == "conj" and tree.is_noun(head) and tree.tags[token] == "VB"
+    opening = (
+        dep == "ROOT" and token == 0 and (bare or _names_things(tree, token)) and tree.below(token, "prep")
     )
-    if determined or coordinated or bare or tree.deps[token] == "pobj":
-        tree.tags[token] = "NNS" if tree.tags[token] == "VBZ" else "NN"
+    if determined or coordinated or opening or dep == "pobj" or (bare and dep in ("nsubj", "dobj")):
+        tree.tags[token] = "NNS" if tree.tags[token] == "VBZ" and tree.words[token].endswith("s") else "NN"
+
+
+def _names_things(tree: Tree, token: int) -> bool:
+    """Whether what is tagged as a verb in -s can be a plural, or cannot be a verb: `leaves`, `broccoli`."""
+    word = tree.words[token]
+    return tree.tags[token] == "VBZ" and (tree.lemmatizer.noun(word) != word or not word.endswith("s"))
+
+
+def _noun_beside_object(tree: Tree, token: int) -> None:
+    """`is wearing a suit and tie/VB`: a bare form goes on with the object, not with another form."""
+    verb = tree.heads[token]
+    if tree.deps[token] != "conj" or tree.tags[token] not in ("VB", "VBP") or tree.kids[token]:
+        return
+    before = token - 2
+    if before < verb or tree.tags[token - 1] != "CC" or not tree.is_noun(before):
+        return
+    if tree.is_verb(verb) and tree.tags[verb] not in ("VB", "VBP") and verb in tree.ancestors(before):
+        tree.attach(token, before, "conj")
+        tree.tags[token] = "NN"
+
+
+def _no_pronoun(tree: Tree, token: int) -> None:
+    """`bookshelf/PRP filled with books`, `wears backpack/RB`: pronouns are few, and adverbs no objects."""
+    word = tree.words[token]
+    if word not in PRONOUNS if tree.tags[token] == "PRP" else word not in NOT_SUBJECTS and word[-2:] != "ly":
+        tree.tags[token] = "NN"
+
+
+def _participle_as_noun(tree: Tree, token: int) -> None:
+    """`a zebra standing/NN behind`: what modifies as a clause does is a participle."""
+    if tree.words[token].endswith("ing"):
+        tree.tags[token] = "VBG"
 
 
 def _participle_as_head(tree: Tree, token: int) -> None:
@@ -79,7 +107,9 @@ def _participle_as_head(tree: Tree, token: int) -> None:
     before = token - 1
     if not tree.words[token].endswith("ing") or tree.tags[token] not in ("VBG", "NN") or before < 0:
         return
-    if tree.heads[before] != token or tree.deps[before] not in ("compound", "conj"):
+    if tree.heads[before] != token or tree.deps[before] not in ("compound", "conj", "nmod", "amod"):
+        return
+    if tree.deps[before] == "amod" and not tree.is_noun(before):
         return
     beside = [k for k in tree.below(token, "prep", "dobj") if k == token + 1 or tree.deps[k] == "dobj"]
     if tree.deps[token] not in _NOMINAL or not beside or tree.words[beside[0]] == "of":
@@ -107,13 +137,71 @@ def _stranded_preposition(tree: Tree, token: int) -> None:
 
 
 def _two_subjects(tree: Tree, token: int) -> None:
-    """`shirt/nsubj the man/nsubj is wearing`: the first of two subjects is the object."""
+    """`shirt/nsubj the man/nsubj is wearing`: the first of two subjects is the object.
+
+    Or that of a preposition without one: `plate/nsubj the food/nsubj is sitting on`, and in `woman/nsubj with
+    arm/nsubj extended` the second is.
+    """
     subjects = tree.below(token, "nsubj")
     if len(subjects) != 2 or not tree.is_verb(token) or tree.below(token, "dobj", "attr", "acomp", "ccomp"):
         return
     first, second = subjects
-    if tree.is_noun(first) and tree.is_noun(second) and "," not in tree.words[first:second]:
+    if not tree.is_noun(first) or not tree.is_noun(second) or "," in tree.words[first:second]:
+        return
+    before = min([second, *tree.below(second, "det", "amod", "poss", "compound", "nummod")]) - 1
+    if tree.words[before] == "with" and first in tree.ancestors(before) and not tree.kids[before]:
+        tree.attach(first, first if tree.is_root(token) else tree.heads[token], tree.deps[token])
+        tree.attach(second, before, "pobj")
+        tree.attach(token, second, "acl")
+        return
+    stranded = _stranded(tree, token)
+    if stranded is None:
         tree.deps[first] = "dobj"
+    else:
+        tree.attach(first, stranded, "pobj")
+
+
+def _stranded(tree: Tree, verb: int) -> int | None:
+    """The preposition behind a verb that governs nothing; it governs something from now on."""
+    for kid in tree.below(verb, "prep", "prt"):
+        if kid > verb and tree.tags[kid] == "IN":
+            last = kid
+            while inner := tree.below(last, "pobj", "prep"):
+                last = inner[-1]
+            if tree.tags[last] == "IN":
+                tree.deps[kid] = "prep"
+                return last
+    return None
+
+
+def _verb_after_article(tree: Tree, token: int) -> None:
+    """`a mother elephant/compound chases/NNS after`: no plural has `a`, so it is what the noun does."""
+    before = token - 1
+    if before < 1 or tree.deps[before] != "compound" or tree.heads[before] != token:
+        return
+    articles = [k for k in tree.below(token, "det") if tree.words[k] in ("a", "an")]
+    if not articles or not tree.below(token, "prep", "dobj", "advmod", "prt"):
+        return
+    head, dep = tree.heads[token], tree.deps[token]
+    tree.attach(before, token, "nsubj")
+    for kid in [k for k in tree.kids[token] if k < before]:
+        tree.attach(kid, before, tree.deps[kid])
+    tree.tags[token] = "VBZ"
+    tree.attach(token, token if head == token else head, dep)
+
+
+def _infinitive_of_noun(tree: Tree, token: int) -> None:
+    """`attached to/aux stop/aux sign/xcomp`: before a noun, `to` is a preposition."""
+    helpers = [k for kid in tree.below(token, "aux") for k in (*tree.below(kid, "aux"), kid)]
+    if not helpers or tree.words[helpers[0]] != "to" or tree.heads[token] == token:
+        return
+    to, head = helpers[0], tree.heads[token]
+    tree.attach(to, head, "prep")
+    tree.tags[to] = "IN"
+    tree.attach(token, to, "pobj")
+    for verb in helpers[1:]:
+        tree.attach(verb, token, "compound")
+        tree.tags[verb] = "NN"
 
 
 def _missing_subject(tree: Tree, token: int) -> None:
@@ -133,21 +221,25 @@ def _missing_subject(tree: Tree, token: int) -> None:
             tree.tags[before] = "NN"
 
 
+def _place_of_object(tree: Tree, token: int) -> None:
+    """`holding a spoon in/prep>holding a bowl`: a place behind an object is the object's, in most captions.
+
+    Not of what a verb of motion or one that means little takes: `riding a wave on a board`.
+    """
+    verb = tree.heads[token]
+    if not tree.is_verb(verb) or (tree.names.get(token) or tree.words[token]) not in PLACES:
+        return
+    things = [k for k in tree.below(verb, "dobj") if k < token and tree.is_noun(k)]
+    if things and tree.name(verb) not in NOT_WHERE:
+        tree.attach(token, things[-1], "prep")
+
+
 def _covered_by(tree: Tree, token: int) -> None:
     """`snow/npadvmod covered/ROOT ground`: the noun before a transitive verb is its subject."""
     if tree.tags[token] in ("VBN", "VBD") and tree.deps[token] == "ROOT" and tree.below(token, "dobj"):
         for kid in tree.below(token, "npadvmod"):
             if tree.is_noun(kid) and kid < token and not tree.below(token, "nsubj"):
                 tree.deps[kid] = "nsubj"
-
-
-def _participle_after_noun(tree: Tree, token: int) -> None:
-    """`a moss/nmod covered/amod branch`: the noun before a past participle does what it says."""
-    before = token - 1
-    if tree.tags[token] != "VBN" or tree.deps[token] != "amod" or before < 0 or not tree.is_noun(before):
-        return
-    if tree.heads[before] in (token, tree.heads[token]) and tree.deps[before] in _BEFORE_PARTICIPLE:
-        tree.attach(before, token, "nsubj")
 
 
 def _fronted_participle(tree: Tree, token: int) -> None:
@@ -179,55 +271,6 @@ def _preposition_as_root(tree: Tree, token: int) -> None:
         tree.tags[before] = tree.tags[before] if tree.is_noun(before) else "NN"
 
 
-def _adjective_as_noun(tree: Tree, token: int) -> None:
-    """`on counter/JJ`: what a preposition or verb governs is a noun, colours aside (`a woman in white`)."""
-    if tree.words[token] in COLOURS or tree.words[token] in _NOMINALISED:
-        return
-    fragment = (
-        tree.deps[token] == "ROOT" and tree.below(token, "amod", "det") and not tree.below(token, "nsubj")
-    )
-    if tree.tags[token] == "JJ" and (fragment or tree.deps[token] in ("pobj", "dobj")):
-        tree.tags[token] = "NN"
-
-
-def _stacked_adjectives(tree: Tree, token: int) -> None:
-    """`a small/advmod striped white cross`: adjectives in front of a noun all modify the noun."""
-    if tree.deps[token] not in ("amod", "advmod") or not tree.tags[token].startswith("JJ"):
-        return
-    head = tree.heads[token]
-    noun = head
-    while tree.deps[noun] in ("amod", "compound", "nmod") and tree.heads[noun] > noun:
-        noun = tree.heads[noun]
-    if token < head < noun and tree.is_noun(noun) and not tree.is_noun(head):
-        tree.attach(token, noun, "amod")
-
-
-def _colour_as_head(tree: Tree, token: int) -> None:
-    """`silver/ROOT hydrant/amod`: a colour before a word is not what that word describes."""
-    if tree.words[token] in COLOURS and tree.is_noun(token) and tree.deps[token] != "compound":
-        following = [
-            k
-            for k in tree.below(token, "amod", "appos", "acl")
-            if k == token + 1 and tree.tags[k] in ("JJ", "NN", "VBG")
-        ]
-        if following and not tree.below(token, "compound"):
-            noun, head, dep = following[0], tree.heads[token], tree.deps[token]
-            tree.attach(noun, noun if head == token else head, dep)
-            for kid in [k for k in tree.kids[token] if k != noun]:
-                tree.attach(kid, noun, tree.deps[kid])
-            tree.attach(token, noun, "amod")
-            tree.tags[noun] = "NN"
-
-
-def _list(tree: Tree, token: int) -> None:
-    """`a cross, a circle and a star`: an apposition that a conjunction continues is a list."""
-    head = tree.heads[token]
-    if tree.deps[token] != "appos" or not tree.is_noun(token) or not tree.below(token, "cc", "conj", "appos"):
-        return
-    if any(tree.words[k] == "," for k in range(head + 1, token)):
-        tree.deps[token] = "conj"
-
-
 def _inversion(tree: Tree, token: int) -> None:
     """`above/prep the square/nsubj is a star/attr`: a fronted preposition governs the noun behind it."""
     if (
@@ -254,20 +297,30 @@ _ROOT = frozenset(("ROOT",))
 _ANY = frozenset[str]()
 
 _RULES: tuple[tuple[Callable[[Tree, int], None], frozenset[str], frozenset[str]], ...] = (
+    (rows.adjective_with_noun, _NOUNS | frozenset(("JJ",)), _ANY),
+    (rows.row_goes_on, _NOUNS | frozenset(("RB",)), frozenset(("ROOT", "npadvmod", "dobj", "appos"))),
     (_participle_as_head, frozenset(("VBG", "NN")), frozenset(_NOMINAL)),
+    (_no_pronoun, frozenset(("PRP", "RB")), frozenset(("nsubj", "dobj"))),
+    (_participle_as_noun, frozenset(("NN",)), frozenset(("acl",))),
+    (_infinitive_of_noun, _NOUNS, frozenset(("xcomp", "advcl", "relcl", "acl"))),
+    (_verb_after_article, frozenset(("NNS",)), _ROOT),
+    (rows.coordinated_with_last, _NOUNS, frozenset(("conj",))),
     (_verb_with_subject, frozenset(("NN", "NNS")), _ANY),
     (_noun_as_verb, _VERBS, frozenset(_NOMINAL)),
+    (_noun_beside_object, frozenset(("VB", "VBP")), frozenset(("conj",))),
     (_missing_subject, _VERBS, frozenset(("ROOT", "conj"))),
     (_two_subjects, _VERBS, _ANY),
     (_stranded_preposition, _PREPOSITIONS, frozenset(("prep",))),
     (_covered_by, frozenset(("VBN", "VBD")), _ROOT),
-    (_participle_after_noun, frozenset(("VBN",)), frozenset(("amod",))),
+    (rows.participle_after_noun, frozenset(("VBN", "JJ")), frozenset(("amod",))),
+    (rows.participle_before_noun, frozenset(("VBN", "VBD")), _ROOT),
     (_fronted_participle, frozenset(("VBG", "VBN", "VBD")), _ROOT),
     (_preposition_as_root, _PREPOSITIONS, _ROOT),
-    (_colour_as_head, _NOUNS, _ANY),
-    (_adjective_as_noun, frozenset(("JJ",)), frozenset(("ROOT", "pobj", "dobj"))),
-    (_stacked_adjectives, _ADJECTIVES, frozenset(("amod", "advmod"))),
-    (_list, _NOUNS, frozenset(("appos",))),
+    (rows.colour_as_head, _NOUNS, _ANY),
+    (rows.adjective_as_noun, frozenset(("JJ",)), frozenset(("ROOT", "pobj", "dobj"))),
+    (rows.stacked_adjectives, _ADJECTIVES, frozenset(("amod", "advmod"))),
+    (rows.listed, _NOUNS, frozenset(("appos",))),
+    (_place_of_object, _PREPOSITIONS, frozenset(("prep",))),
     (_inversion, _PREPOSITIONS, frozenset(("prep", "advmod"))),
 )
 """Each with the tags and the labels that it looks at, in the order in which they build on each other."""

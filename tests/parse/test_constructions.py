@@ -117,6 +117,91 @@ CONSTRUCTIONS = {
     ),
     "pronoun for the subject": ("the rock has moss on it", "rock; moss; rock have moss; moss on rock"),
     "participle before a noun": ("a stuffed animal", "animal; animal stuffed"),
+    "coordinated objects, the last taken for a verb": (
+        "man is wearing a suit and tie",
+        "man; suit; tie; man wear suit; man wear tie",
+    ),
+    "plural taken for a verb": ("leaves on the branches", "leaf; branch; leaf on branch"),
+    "subject taken for a verb": (
+        "crowd eagerly watches ball game",
+        "crowd; game; game ball; crowd watch game",
+    ),
+    "subject taken for a pronoun": (
+        "bookshelf filled with books",
+        "bookshelf; book; bookshelf fill with book",
+    ),
+    "object taken for an adverb": ("person wears backpack", "person; backpack; person wear backpack"),
+    "participle taken for a noun": (
+        "a zebra standing behind another zebra .",
+        "zebra; zebra stand behind zebra",
+    ),
+    "verb taken for a plural": (
+        "a baseball player talks with an umpire",
+        "player; player baseball; umpire; player talk with umpire",
+    ),
+    "row of nouns behind a preposition": (
+        "a woman standing next to a yellow fire hydrant",
+        "woman; hydrant; hydrant fire; hydrant yellow; woman stand next to hydrant",
+    ),
+    "row of nouns that ends a participle's phrase": (
+        "green trees reflected in side view mirror",
+        "tree; tree green; mirror; mirror view; mirror side; tree reflect in mirror",
+    ),
+    "coordination behind a preposition": (
+        "a brick walkway under the girl and bear",
+        "walkway; walkway brick; girl; bear; walkway under girl; walkway under bear",
+    ),
+    "colours in coordination before a noun": (
+        "brown and tan giraffe walking along fence",
+        "giraffe; giraffe brown; giraffe tan; fence; giraffe walk along fence",
+    ),
+    "colour before a participle": ("an orange striped cat", "cat; cat orange; cat striped"),
+    "described by a participle and a colour": (
+        "little girl in blue flowered dress",
+        "girl; girl little; dress; dress blue; dress flowered; girl in dress",
+    ),
+    "relative clause with a preposition": (
+        "the black plate the food is sitting on",
+        "plate; plate black; food; food sit on plate",
+    ),
+    "relative clause with a copula and a preposition": (
+        "the water the bear is in",
+        "water; bear; bear in water",
+    ),
+    "noun after `to`": (
+        "white pole attached to stop sign",
+        "pole; pole white; sign; sign stop; pole attach to sign",
+    ),
+    "noun after `next to`": (
+        "small trees next to sidewalk",
+        "tree; tree small; sidewalk; tree next to sidewalk",
+    ),
+    "with and a participle": (
+        "silver hydrant with light hitting it",
+        "hydrant; hydrant silver; light; hydrant with light; light hit hydrant",
+    ),
+    "what is on what has it": ("a post with a clock on it", "post; clock; post with clock; clock on post"),
+    "what acts on what has it": (
+        "trees with leaves growing on them",
+        "tree; leaf; tree with leaf; leaf grow on tree",
+    ),
+    "what a person is with": (
+        "a woman with brown hair and a pink shirt",
+        "woman; hair; hair brown; shirt; shirt pink; woman with hair; woman with shirt",
+    ),
+    "participle behind what is worn": (
+        "a man wearing a black helmet and an orange jacket riding a motorcycle .",
+        "man; helmet; helmet black; jacket; jacket orange; motorcycle; man wear helmet; man wear jacket; "
+        "man ride motorcycle",
+    ),
+    "place of an object": (
+        "the girl is holding a spoon in a bowl .",
+        "girl; spoon; bowl; girl hold spoon; spoon in bowl",
+    ),
+    "place of a motion": (
+        "a man riding a wave on a surfboard",
+        "man; wave; surfboard; man ride wave; man ride on surfboard",
+    ),
 }
 
 

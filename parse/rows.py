@@ -1,0 +1,169 @@
+"""Repairs of noun phrases: which word of a row heads it, what is an adjective, what a list goes on with."""
+
+from __future__ import annotations
+
+from parse.lexicon import COLOURS, PEOPLE
+from parse.tree import Tree
+
+_BEFORE_PARTICIPLE = ("npadvmod", "nmod", "compound", "amod")
+_ADVERBIAL = ("side", "face", "day", "night", "time", "today", "home", "head", "back")
+"""Nouns that stand behind another noun without being part of its row: `in the grass side by side`."""
+_NOMINALISED = ("other", "same", "front", "such", "own")
+"""Adjectives that stand for a noun and name nothing."""
+
+
+def row_goes_on(tree: Tree, token: int) -> None:
+    """`looking at a fire/pobj hydrant/ROOT`, `the girl and bear/ROOT`: a noun has no subject of its own.
+
+    A noun right behind the object of a preposition or verb ends its row; one behind a conjunction goes on
+    with it.
+    """
+    joined = token > 1 and tree.tags[token - 1] == "CC"
+    before = token - 2 if joined else token - 1
+    if before < 0 or not tree.is_noun(before) or tree.deps[before] not in ("pobj", "dobj"):
+        return
+    above = tree.ancestors(before)
+    if tree.deps[token] == "ROOT":
+        subjects = [k for k in tree.below(token, "nsubj") if k in above]
+        if not subjects or tree.below(token, "aux", "cop", "dobj", "det", "amod"):
+            return
+        if tree.tags[token] == "NNS" and tree.below(token, "prep"):
+            return
+        tree.attach(subjects[0], subjects[0], "ROOT")
+        for kid in [k for k in tree.kids[token] if k < token and k != before]:
+            tree.attach(kid, subjects[0], tree.deps[kid])
+    elif joined or tree.heads[token] not in above or tree.words[token] in _ADVERBIAL:
+        return
+    if not tree.is_noun(token):
+        tree.tags[token] = "NN"
+    if joined:
+        tree.attach(token, before, "conj")
+    else:
+        _take_place(tree, token, before, "compound")
+
+
+def adjective_with_noun(tree: Tree, token: int) -> None:
+    """`white/nsubj and blue hat/conj painted`: adjectives go on with adjectives, the noun heads them."""
+    nouns = [k for k in tree.below(token, "conj") if tree.is_noun(k) and k > token]
+    if not nouns or not (tree.tags[token] == "JJ" or tree.words[token] in COLOURS):
+        return
+    noun = nouns[0]
+    described = [k for k in tree.below(noun, "amod", "compound", "nmod") if token < k]
+    if tree.below(noun, "det", "poss", "nummod") or not described:
+        return
+    if all(tree.tags[k] in ("CC", ",") or k in described for k in range(token + 1, noun)):
+        _take_place(tree, noun, token, "amod")
+
+
+def coordinated_with_last(tree: Tree, token: int) -> None:
+    """`a woman with hair and a shirt/conj>woman`: what a person is with goes on, rather than the person."""
+    person = tree.heads[token]
+    if not tree.is_noun(person) or tree.name(person) not in PEOPLE or tree.name(token) in PEOPLE:
+        return
+    before = [k for k in tree.below(person, "cc") if k < token][-1:]
+    last = before[0] - 1 if before else -1
+    if last <= person or not tree.is_noun(last) or tree.deps[last] != "pobj" or tree.name(last) in PEOPLE:
+        return
+    prep = tree.heads[last]
+    if tree.words[prep] == "with" and tree.heads[prep] == person:
+        tree.attach(token, last, "conj")
+
+
+def participle_after_noun(tree: Tree, token: int) -> None:
+    """`a moss/nmod covered/amod branch`: the noun before a past participle does what it says.
+
+    A colour in its place is the noun's: `an orange striped cat`.
+    """
+    before, noun = token - 1, tree.heads[token]
+    if before < 0 or tree.deps[token] != "amod" or noun == before:
+        return
+    if tree.tags[token] != "VBN" and not tree.words[token].endswith("ed"):
+        return
+    if not tree.is_noun(before) or tree.heads[before] not in (token, noun):
+        return
+    if tree.words[before] in COLOURS:
+        tree.attach(before, noun, "amod")
+    elif tree.deps[before] == "npadvmod" or (
+        tree.tags[token] == "VBN" and tree.deps[before] in _BEFORE_PARTICIPLE
+    ):
+        tree.attach(before, token, "nsubj")
+        tree.tags[token] = "VBN"
+
+
+def participle_before_noun(tree: Tree, token: int) -> None:
+    """`in blue/pobj flowered/ROOT dress/dobj`: a colour acts on nothing, the participle describes."""
+    before, noun = token - 1, token + 1
+    if before < 0 or noun >= len(tree) or tree.words[before] not in COLOURS:
+        return
+    if tree.deps[noun] != "dobj" or tree.heads[noun] != token or not tree.is_noun(noun):
+        return
+    subjects = tree.below(token, "nsubj")
+    if not subjects or not (before == subjects[0] or subjects[0] in tree.ancestors(before)):
+        return
+    place = noun if before == subjects[0] else subjects[0]
+    tree.attach(place, place, "ROOT")
+    _take_place(tree, noun, before, "amod")
+    for kid in tree.kids[token].copy():
+        tree.attach(kid, noun if tree.deps[kid] == "prep" else place, tree.deps[kid])
+    tree.attach(token, noun, "amod")
+    tree.tags[token] = "VBN"
+
+
+def _take_place(tree: Tree, noun: int, other: int, dep: str) -> None:
+    """Hang `noun` where `other` hangs, with all that hangs there, and `other` below it."""
+    above = noun if tree.heads[other] == other else tree.heads[other]
+    if above != noun or tree.heads[noun] != noun:
+        tree.attach(noun, above, "compound" if tree.deps[other] == "amod" else tree.deps[other])
+    for kid in [k for k in tree.kids[other] if k != noun and tree.deps[k] not in ("cc", "punct")]:
+        tree.attach(kid, noun, tree.deps[kid])
+    tree.attach(other, noun, dep)
+
+
+def colour_as_head(tree: Tree, token: int) -> None:
+    """`silver/ROOT hydrant/amod`: a colour before a word is not what that word describes."""
+    if tree.words[token] in COLOURS and tree.is_noun(token) and tree.deps[token] != "compound":
+        following = [
+            k
+            for k in tree.below(token, "amod", "appos", "acl")
+            if k == token + 1 and tree.tags[k] in ("JJ", "NN", "VBG")
+        ]
+        if following and not tree.below(token, "compound"):
+            noun, head, dep = following[0], tree.heads[token], tree.deps[token]
+            tree.attach(noun, noun if head == token else head, dep)
+            for kid in [k for k in tree.kids[token] if k != noun]:
+                tree.attach(kid, noun, tree.deps[kid])
+            tree.attach(token, noun, "amod")
+            tree.tags[noun] = "NN"
+
+
+def adjective_as_noun(tree: Tree, token: int) -> None:
+    """`on counter/JJ`: what a preposition or verb governs is a noun, colours aside (`a woman in white`)."""
+    if tree.words[token] in COLOURS or tree.words[token] in _NOMINALISED:
+        return
+    fragment = (
+        tree.deps[token] == "ROOT" and tree.below(token, "amod", "det") and not tree.below(token, "nsubj")
+    )
+    if tree.tags[token] == "JJ" and (fragment or tree.deps[token] in ("pobj", "dobj")):
+        word = tree.words[token]
+        tree.tags[token] = "NN" if tree.lemmatizer.noun(word) == word else "NNS"
+
+
+def stacked_adjectives(tree: Tree, token: int) -> None:
+    """`a small/advmod striped white cross`: adjectives in front of a noun all modify the noun."""
+    if tree.deps[token] not in ("amod", "advmod") or not tree.tags[token].startswith("JJ"):
+        return
+    head = tree.heads[token]
+    noun = head
+    while tree.deps[noun] in ("amod", "compound", "nmod") and tree.heads[noun] > noun:
+        noun = tree.heads[noun]
+    if token < head < noun and tree.is_noun(noun) and not tree.is_noun(head):
+        tree.attach(token, noun, "amod")
+
+
+def listed(tree: Tree, token: int) -> None:
+    """`a cross, a circle and a star`: an apposition that a conjunction continues is a list."""
+    head = tree.heads[token]
+    if tree.deps[token] != "appos" or not tree.is_noun(token) or not tree.below(token, "cc", "conj", "appos"):
+        return
+    if any(tree.words[k] == "," for k in range(head + 1, token)):
+        tree.deps[token] = "conj"
