@@ -79,7 +79,7 @@ def _clause(tree: Tree, verb: int) -> Clause:
         elif dep in ("attr", "oprd", "acomp"):
             if dep != "acomp":
                 nouns.append(kid)
-            if dep != "attr" and not tree.is_noun(kid):
+            if dep != "attr" and not tree.is_noun(kid) and tree.words[kid] != "about":
                 adjectives.append(kid)
     lemma = tree.name(verb)
     be = lemma == "be"
@@ -88,7 +88,7 @@ def _clause(tree: Tree, verb: int) -> Clause:
         # `there is a dog`, `below it is a star`, `this is a bridge`: the predicate is spoken of.
         subjects = [thing for k in nouns for thing in objects_of(tree, k)]
         nouns = []
-    things = things or _gap(tree, verb)
+    things = things or _gap(tree, verb) or _undergoing(tree, verb)
     prepositions += shared
     if not things and not prepositions and _states(tree, verb):
         adjectives.append(verb)
@@ -120,6 +120,17 @@ def _gap(tree: Tree, verb: int) -> list[int]:
     ):
         return []
     return [] if tree.below(verb, "prep", "advmod", "acomp", "mark") else [head]
+
+
+def _undergoing(tree: Tree, verb: int) -> list[int]:
+    """Who is seen in `watching people play`, what is had in `has rocks strewn about`."""
+    return [
+        thing
+        for kid in tree.below(verb, "ccomp")
+        if tree.tags[kid] in ("VB", "VBG", "VBN") and not tree.below(kid, "aux", "auxpass", "mark")
+        for subject in tree.below(kid, "nsubj", "nsubjpass")
+        for thing in objects_of(tree, subject)
+    ]
 
 
 def _states(tree: Tree, verb: int) -> bool:
@@ -156,6 +167,8 @@ def subjects_of(tree: Tree, verb: int, depth: int = 0) -> list[int]:
     if dep in ("conj", "xcomp", "advcl", "ccomp", "dep") and head != verb:
         if tree.is_verb(head):
             return subjects_of(tree, head, depth + 1)
+        if dep == "xcomp" and tree.deps[head] in ("acomp", "ROOT") and tree.words[head] == "about":
+            return subjects_of(tree, head if tree.deps[head] == "ROOT" else tree.heads[head], depth + 1)
         if head in tree.objects and dep != "ccomp":
             return [head]
     return []

@@ -139,7 +139,7 @@ def _is_preposition(tree: Tree, first: int, last: int) -> bool:
 def _object_of_to(tree: Tree, to: int) -> None:
     """`next to/aux sidewalk/VB`: what follows is no infinitive, but where something is."""
     thing = tree.heads[to]
-    if tree.deps[to] != "aux" or not tree.is_verb(thing) or tree.below(thing, "dobj"):
+    if tree.deps[to] != "aux" or tree.below(thing, "dobj"):
         return
     subjects = tree.below(thing, "nsubj")
     if tree.is_root(thing):
@@ -148,7 +148,8 @@ def _object_of_to(tree: Tree, to: int) -> None:
         tree.attach(subjects[0], subjects[0], "ROOT")
     tree.attach(to, subjects[0] if subjects else tree.heads[thing], "prep")
     tree.attach(thing, to, "pobj")
-    tree.tags[thing] = "NN"
+    if tree.is_verb(thing):
+        tree.tags[thing] = "NN"
 
 
 def _fold_preposition(tree: Tree, first: int, last: int, name: str) -> None:

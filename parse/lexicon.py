@@ -43,3 +43,6 @@ PLACES = frozenset[str](_DATA["places"])
 
 NOT_WHERE = frozenset[str](_DATA["not_where"])
 """Verbs of which a place behind the object says where they happen."""
+
+NOUNS_IN_ING = frozenset[str](_DATA["nouns_in_ing"])
+"""Nouns that look like participles."""

@@ -59,11 +59,12 @@ def doer(tree: Tree, noun: int, participle: int) -> int:
     """
     if tree.name(noun) in PEOPLE:
         return noun
-    before, prep = participle - 1, tree.heads[noun]
+    before = participle - 1
     if before in tree.objects and tree.name(before) in PEOPLE and noun in tree.ancestors(before):
         return before
-    if tree.deps[noun] == "pobj" and tree.words[prep] in ("in", "on", "at"):
-        wearer = tree.heads[prep]
+    wearer = noun
+    while tree.deps[wearer] == "pobj" and tree.words[tree.heads[wearer]] in ("in", "on", "at"):
+        wearer = tree.heads[tree.heads[wearer]]
         if wearer in tree.objects and tree.name(wearer) in PEOPLE:
             return wearer
     worn = first_conjunct(tree, noun)

@@ -31,7 +31,7 @@ def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:
             if subject != thing:
                 yield subject, clause.name, thing, clause.tokens
     for prep in clause.prepositions:
-        for name, tokens, thing in prepositional(tree, prep):
+        for name, tokens, thing in (*prepositional(tree, prep), *stranded(tree, clause.verb, prep)):
             if tree.deps[prep] == "agent" and clause.passive and clause.finite:
                 # `the kite is held by a man`: the agent does it.
                 for subject in clause.subjects:
@@ -94,6 +94,16 @@ def prepositional(tree: Tree, prep: int) -> Iterator[tuple[str, tuple[int, ...],
             for nested in tree.below(part, "prep"):
                 for name, inner, thing in prepositional(tree, nested):
                     yield f"{own} {name}", (*tokens, *inner), thing
+
+
+def stranded(tree: Tree, verb: int, prep: int) -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """`the tarmac the planes are on`: a preposition in a relative clause governs what the clause modifies."""
+    head = tree.heads[verb]
+    subjects = tree.below(verb, "nsubj", "nsubjpass")
+    if tree.deps[verb] != "relcl" or head not in tree.objects or tree.kids[prep]:
+        return
+    if subjects and not any(tree.tags[k] in ("WDT", "WP") for k in subjects):
+        yield tree.words[prep], (prep,), head
 
 
 def folded(tree: Tree, tokens: tuple[int, ...]) -> tuple[int, ...]:

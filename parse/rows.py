@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parse.lexicon import COLOURS, PEOPLE
+from parse.lexicon import COLOURS, PEOPLE, PLURALS
 from parse.tree import Tree
 
 _BEFORE_PARTICIPLE = ("npadvmod", "nmod", "compound", "amod")
@@ -18,6 +18,8 @@ def row_goes_on(tree: Tree, token: int) -> None:
     A noun right behind the object of a preposition or verb ends its row; one behind a conjunction goes on
     with it.
     """
+    if tree.is_verb(token) and tree.words[token] not in PLURALS:
+        return
     joined = token > 1 and tree.tags[token - 1] == "CC"
     before = token - 2 if joined else token - 1
     if before < 0 or not tree.is_noun(before) or tree.deps[before] not in ("pobj", "dobj"):
@@ -35,38 +37,48 @@ def row_goes_on(tree: Tree, token: int) -> None:
     elif joined or tree.heads[token] not in above or tree.words[token] in _ADVERBIAL:
         return
     if not tree.is_noun(token):
-        tree.tags[token] = "NN"
+        tree.tags[token] = "NNS" if tree.words[token] in PLURALS else "NN"
     if joined:
         tree.attach(token, before, "conj")
     else:
-        _take_place(tree, token, before, "compound")
+        take_place(tree, token, before, "compound")
 
 
 def adjective_with_noun(tree: Tree, token: int) -> None:
     """`white/nsubj and blue hat/conj painted`: adjectives go on with adjectives, the noun heads them."""
-    nouns = [k for k in tree.below(token, "conj") if tree.is_noun(k) and k > token]
-    if not nouns or not (tree.tags[token] == "JJ" or tree.words[token] in COLOURS):
+    first = tree.heads[token]
+    if token < first or not (tree.tags[first] == "JJ" or tree.words[first] in COLOURS):
         return
-    noun = nouns[0]
-    described = [k for k in tree.below(noun, "amod", "compound", "nmod") if token < k]
-    if tree.below(noun, "det", "poss", "nummod") or not described:
+    described = [k for k in tree.below(token, "amod", "compound", "nmod") if first < k]
+    if not described or tree.below(token, "det", "poss", "nummod"):
         return
-    if all(tree.tags[k] in ("CC", ",") or k in described for k in range(token + 1, noun)):
-        _take_place(tree, noun, token, "amod")
+    if all(tree.tags[k] in ("CC", ",") or k in described for k in range(first + 1, token)):
+        take_place(tree, token, first, "amod")
 
 
 def coordinated_with_last(tree: Tree, token: int) -> None:
-    """`a woman with hair and a shirt/conj>woman`: what a person is with goes on, rather than the person."""
-    person = tree.heads[token]
-    if not tree.is_noun(person) or tree.name(person) not in PEOPLE or tree.name(token) in PEOPLE:
-        return
-    before = [k for k in tree.below(person, "cc") if k < token][-1:]
+    """`a woman with hair and a shirt/conj>woman`: what a person is with goes on, rather than the person.
+
+    So do nouns without an article behind one with: `two buns with meat and lettuce/conj>buns`.
+    """
+    whole = tree.heads[token]
+    before = [k for k in tree.below(whole, "cc") if k < token][-1:]
     last = before[0] - 1 if before else -1
-    if last <= person or not tree.is_noun(last) or tree.deps[last] != "pobj" or tree.name(last) in PEOPLE:
+    if last <= whole or not tree.is_noun(whole) or not tree.is_noun(last) or tree.deps[last] != "pobj":
         return
     prep = tree.heads[last]
-    if tree.words[prep] == "with" and tree.heads[prep] == person:
+    if tree.words[prep] != "with" or tree.heads[prep] != whole:
+        return
+    person = tree.name(whole) in PEOPLE and tree.name(token) not in PEOPLE and tree.name(last) not in PEOPLE
+    articles = [bool(tree.below(k, "det", "nummod", "poss")) for k in (whole, last, token)]
+    if person or articles == [True, False, False]:
         tree.attach(token, last, "conj")
+
+
+def colour_as_predicate(tree: Tree, token: int) -> None:
+    """`sand is dark grey/attr`: a colour is what something is like."""
+    if tree.words[token] in COLOURS and not tree.below(token, "det", "prep", "compound"):
+        tree.tags[token], tree.deps[token] = "JJ", "acomp"
 
 
 def participle_after_noun(tree: Tree, token: int) -> None:
@@ -102,14 +114,14 @@ def participle_before_noun(tree: Tree, token: int) -> None:
         return
     place = noun if before == subjects[0] else subjects[0]
     tree.attach(place, place, "ROOT")
-    _take_place(tree, noun, before, "amod")
+    take_place(tree, noun, before, "amod")
     for kid in tree.kids[token].copy():
         tree.attach(kid, noun if tree.deps[kid] == "prep" else place, tree.deps[kid])
     tree.attach(token, noun, "amod")
     tree.tags[token] = "VBN"
 
 
-def _take_place(tree: Tree, noun: int, other: int, dep: str) -> None:
+def take_place(tree: Tree, noun: int, other: int, dep: str) -> None:
     """Hang `noun` where `other` hangs, with all that hangs there, and `other` below it."""
     above = noun if tree.heads[other] == other else tree.heads[other]
     if above != noun or tree.heads[noun] != noun:

@@ -198,6 +198,63 @@ CONSTRUCTIONS = {
         "the girl is holding a spoon in a bowl .",
         "girl; spoon; bowl; girl hold spoon; spoon in bowl",
     ),
+    "place of what one has oneself": (
+        "standing man in white shirt with hands on his forehead .",
+        "man; man stand; shirt; shirt white; man in shirt; hand; man with hand; forehead; man have forehead; "
+        "hand on forehead",
+    ),
+    "plural that is no verb": (
+        "a man wearing cheetah print shorts",
+        "man; shorts; shorts cheetah; shorts print; man wear shorts",
+    ),
+    "noun that looks like a participle": (
+        "brick building in the picture .",
+        "building; building brick; picture; building in picture",
+    ),
+    "noun in front of a participle": (
+        "man and woman holding flowers",
+        "man; woman; flower; man hold flower; woman hold flower",
+    ),
+    "row of nouns around a participle": (
+        "metal pole holding stop sign",
+        "pole; pole metal; sign; sign stop; pole hold sign",
+    ),
+    "row of nouns that opens with a verb's form": (
+        "stop sign with graffiti paint",
+        "sign; sign stop; paint; paint graffiti; sign with paint",
+    ),
+    "participle before `to` and a noun": (
+        "two pieces of white paper attached to fridge",
+        "piece; piece two; paper; paper white; piece of paper; fridge; paper attach to fridge",
+    ),
+    "list behind with": (
+        "two buns with meat and lettuce",
+        "bun; bun two; meat; lettuce; bun with meat; bun with lettuce",
+    ),
+    "colour as a predicate": ("sand is dark grey", "sand; sand grey"),
+    "adjective without a copula": ("lid open on a toilet", "lid; lid open; toilet; lid on toilet"),
+    "participle behind a person's place": (
+        "boy on surfboard riding a wave",
+        "boy; surfboard; wave; boy on surfboard; boy ride wave",
+    ),
+    "particle and place": (
+        "tall giraffe facing away in the field",
+        "giraffe; giraffe tall; field; giraffe face away in field",
+    ),
+    "preposition and a bare noun": ("the person going down slope", "person; slope; person go down slope"),
+    "gap behind a preposition of a relative clause": (
+        "the tarmac the planes are on",
+        "tarmac; plane; plane on tarmac",
+    ),
+    "what is about to happen": ("the boy is about to hit the ball", "boy; ball; boy hit ball"),
+    "what others are seen to do": (
+        "people are watching the fish swim",
+        "people; fish; people watch fish; fish swim",
+    ),
+    "pronoun behind two things": (
+        "a desk with a laptop and phone sitting on it .",
+        "desk; laptop; phone; desk with laptop; desk with phone; laptop sit on desk; phone sit on desk",
+    ),
     "place of a motion": (
         "a man riding a wave on a surfboard",
         "man; wave; surfboard; man ride wave; man ride on surfboard",

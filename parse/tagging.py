@@ -1,0 +1,108 @@
+"""Repairs of tags: nouns taken for verbs, verbs and participles for nouns, nouns for pronouns and adverbs."""
+
+from __future__ import annotations
+
+from parse.lexicon import NOT_SUBJECTS, NOUNS_IN_ING, PRONOUNS
+from parse.rows import take_place
+from parse.tree import Tree
+
+NOMINAL = ("nsubj", "nsubjpass", "dobj", "pobj", "attr", "conj", "appos", "ROOT")
+"""What nouns are in a sentence."""
+
+
+def verb_with_subject(tree: Tree, token: int) -> None:
+    """`a cross lies/NNS above`: what has a subject and no copula is a verb."""
+    if not tree.below(token, "nsubj") or tree.below(token, "cop", "aux", "det"):
+        return
+    if tree.below(token, "prep", "dobj"):
+        tree.tags[token] = "VBZ" if tree.words[token].endswith("s") else "VBP"
+
+
+def noun_as_verb(tree: Tree, token: int) -> None:
+    """`a tall building/VBG`, `a suit and tie/VB`: what has a determiner or a noun beside it is one."""
+    if not tree.is_verb(token) or tree.deps[token] not in NOMINAL:
+        return
+    if tree.below(token, "nsubj", "nsubjpass", "aux", "auxpass", "dobj", "expl"):
+        return
+    determined = tree.below(token, "det", "amod", "poss", "nummod", "compound")
+    bare = tree.tags[token] in ("VB", "VBP")
+    head, dep = tree.heads[token], tree.deps[token]
+    coordinated = dep == "conj" and tree.is_noun(head) and tree.tags[token] == "VB"
+    opening = dep == "ROOT" and token == 0 and (bare or _names_things(tree, token))
+    opening = opening and bool(tree.below(token, "prep", "xcomp"))
+    if determined or coordinated or opening or dep == "pobj" or (bare and dep in ("nsubj", "dobj")):
+        tree.tags[token] = "NNS" if tree.tags[token] == "VBZ" and tree.words[token].endswith("s") else "NN"
+        for kid in tree.below(token, "xcomp"):
+            if kid == token + 1 and tree.is_noun(kid):
+                take_place(tree, kid, token, "compound")
+            else:
+                tree.deps[kid] = "acl"
+
+
+def _names_things(tree: Tree, token: int) -> bool:
+    """Whether what is tagged as a verb in -s can be a plural, or cannot be a verb: `leaves`, `broccoli`."""
+    word = tree.words[token]
+    return tree.tags[token] == "VBZ" and (tree.lemmatizer.noun(word) != word or not word.endswith("s"))
+
+
+def noun_beside_object(tree: Tree, token: int) -> None:
+    """`is wearing a suit and tie/VB`: a bare form goes on with the object, not with another form."""
+    verb = tree.heads[token]
+    if tree.deps[token] != "conj" or tree.tags[token] not in ("VB", "VBP") or tree.kids[token]:
+        return
+    before = token - 2
+    if before < verb or tree.tags[token - 1] != "CC" or not tree.is_noun(before):
+        return
+    if tree.is_verb(verb) and tree.tags[verb] not in ("VB", "VBP") and verb in tree.ancestors(before):
+        tree.attach(token, before, "conj")
+        tree.tags[token] = "NN"
+
+
+def no_pronoun(tree: Tree, token: int) -> None:
+    """`bookshelf/PRP filled with books`, `wears backpack/RB`: pronouns are few, and adverbs no objects."""
+    word = tree.words[token]
+    if word not in PRONOUNS if tree.tags[token] == "PRP" else word not in NOT_SUBJECTS and word[-2:] != "ly":
+        tree.tags[token] = "NN"
+
+
+def participle_as_noun(tree: Tree, token: int) -> None:
+    """`a zebra standing/NN behind`: what modifies as a clause does is a participle."""
+    if tree.words[token].endswith("ing") and tree.words[token] not in NOUNS_IN_ING:
+        tree.tags[token] = "VBG"
+
+
+def participle_as_head(tree: Tree, token: int) -> None:
+    """`sheet/compound laying/ROOT on bed`: a participle with a place or an object of its own is no head."""
+    before = token - 1
+    word = tree.words[token]
+    if before < 0 or not word.endswith("ing") or word in NOUNS_IN_ING:
+        return
+    if tree.heads[before] != token or tree.deps[before] not in ("compound", "conj", "nmod", "amod"):
+        return
+    if tree.deps[before] == "amod" and not tree.is_noun(before):
+        return
+    beside = [k for k in tree.below(token, "prep", "prt", "dobj") if k == token + 1 or tree.deps[k] == "dobj"]
+    if tree.deps[token] not in NOMINAL or not beside or tree.words[beside[0]] == "of":
+        return
+    head, dep = tree.heads[token], tree.deps[token]
+    tree.attach(before, before if head == token else head, dep)
+    for kid in [k for k in tree.kids[token] if k < before]:
+        tree.attach(kid, before, tree.deps[kid])
+    tree.attach(token, before, "acl")
+    tree.tags[token] = "VBG"
+
+
+def verb_after_article(tree: Tree, token: int) -> None:
+    """`a mother elephant/compound chases/NNS after`: no plural has `a`, so it is what the noun does."""
+    before = token - 1
+    if before < 1 or tree.deps[before] != "compound" or tree.heads[before] != token:
+        return
+    articles = [k for k in tree.below(token, "det") if tree.words[k] in ("a", "an")]
+    if not articles or not tree.below(token, "prep", "dobj", "advmod", "prt"):
+        return
+    head, dep = tree.heads[token], tree.deps[token]
+    tree.attach(before, token, "nsubj")
+    for kid in [k for k in tree.kids[token] if k < before]:
+        tree.attach(kid, before, tree.deps[kid])
+    tree.tags[token] = "VBZ"
+    tree.attach(token, token if head == token else head, dep)
