@@ -15,7 +15,6 @@ from parse.conventions import REFLEXIVES, attribute_span, attribute_value, relat
 from parse.features import Batch, batch_of
 from parse.graph import Attribute, Object, Relation, SceneGraph, Span
 from parse.opinion import LIKELY_NAME, Opinion, opinion
-from parse.spelling import Spelling
 from parse.words import REMEMBERED, Words
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 TOKENS = 16_384
 """Tokens that go through the network at once."""
 
+_ARTICLES = frozenset(("a", "an", "the"))
 Said = tuple[int, int, int, int]
 """A relation by tokens: subject, object, its number, the verb that joins them or -1."""
 Told = tuple[int, int, int]
@@ -58,8 +58,7 @@ class FactualReader:
 
         torch.set_num_threads(1)
         self.weights = load(folder or SHIPPED)
-        self.words = Words(nlp)
-        self.spelling = Spelling(self.weights.words, self.words.lemmatizer.knows)
+        self.words = Words(nlp, self.weights.words)
         self.labels = [
             (takes_verb(label), tuple(part for part in label.split() if part != "V"))
             for label in self.weights.relations
@@ -93,8 +92,7 @@ class FactualReader:
         """What words of a caption, joined by spaces, are called."""
         found = self._objects.get(words)
         if found is None:
-            known = self.weights.lexicon.objects.get(words)
-            found = known or " ".join(map(self.spelling, words.split(" "))).replace(" - ", "-")
+            found = self.weights.lexicon.objects.get(words) or words.replace(" - ", "-")
             _remember(self._objects, words, found)
         return found
 
@@ -199,6 +197,8 @@ class _Writer:
         few words between its objects."""
         words = self.words
         with_verb, parts = self.reader.labels[number]
+        if verb >= 0 and not with_verb:
+            with_verb = parts[:1] == (self.reader.words.lemmatizer.verb(words[verb]),)
         told = {verb} if with_verb and verb >= 0 else set()
         for part in parts:
             if part in words:
@@ -208,7 +208,8 @@ class _Writer:
                     told.add(min(at)[1])
         if not told:
             low, high = sorted((left, right))
-            return [t for t in range(low + 1, high) if words[t].isalpha()] if high - low <= 4 else []
+            between = [t for t in range(low + 1, high) if words[t].isalpha() and words[t] not in _ARTICLES]
+            return between if high - low <= 4 else []
         return sorted(told)
 
     def _attribute(self, owner: int, token: int, kind: int) -> Attribute | None:

@@ -107,6 +107,7 @@ def batch_of(docs: Sequence[Doc], facts: Callable[[int], WordFacts]) -> Batch:
         ancestors[:, level + 1] = head[ancestors[:, level]]
     known, place = np.unique(word, return_inverse=True)
     told = [facts(code) for code in known.tolist()]
+    word = np.array([t.code for t in told], np.uint64)[place]
     noun = np.array([t.noun for t in told], np.uint64)[place]
     verb = np.array([t.verb for t in told], np.uint64)[place]
     ending = np.array([t.ending for t in told], np.uint64)[place]

@@ -19,6 +19,8 @@ from parse.lemmas import Lemmatizer
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
+    from parse.words import Words
+
 Fact = tuple[str, ...]
 Span = tuple[int, int]
 
@@ -36,14 +38,14 @@ class Sentence:
     verbs: list[str]
 
     @classmethod
-    def of(cls, doc: Doc, lemmatizer: Lemmatizer) -> Sentence:
-        """Read off a spaCy document."""
-        words = [token.lower_ for token in doc]
+    def of(cls, doc: Doc, facts: Words) -> Sentence:
+        """Read off a spaCy document, misspelt words repaired."""
+        words = [facts(token.lower).word for token in doc]
         return cls(
             words,
             [token.tag_ for token in doc],
-            [lemmatizer.noun(word) for word in words],
-            [lemmatizer.verb(word) for word in words],
+            [facts.lemmatizer.noun(word) for word in words],
+            [facts.lemmatizer.verb(word) for word in words],
         )
 
 

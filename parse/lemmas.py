@@ -73,7 +73,7 @@ class Lemmatizer:
         irregular, index = lookups.get_table("lemma_exc"), lookups.get_table("lemma_index")
         return cls(
             {pos: irregular.get(pos, {}) for pos in _RULES},
-            {pos: frozenset(index.get(pos, ())) for pos in _RULES},
+            {pos: frozenset(index.get(pos, ())) for pos in (*_RULES, "adj", "adv")},
         )
 
     def __call__(self, word: str, tag: str) -> str:
@@ -95,8 +95,8 @@ class Lemmatizer:
         return found
 
     def knows(self, word: str) -> bool:
-        """Whether the word is a form of a noun or verb of the tables."""
-        return any(
+        """Whether the tables have the word, or what it is a form of."""
+        return any(word in index for index in self._index.values()) or any(
             base in self._index.get(pos, ())
             for pos, base in (("noun", word), ("noun", self.noun(word)), ("verb", self.verb(word)))
         )

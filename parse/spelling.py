@@ -1,52 +1,75 @@
-"""Spelling of words that a parser has never seen: one slip away from a word that it knows well."""
+"""Spelling of words that a parser has hardly seen: one letter away from a word that it knows well."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_SHORTEST = 5
 _REMEMBERED = 50_000
+_VOWELS = frozenset("aeiouy")
+OFTEN = 20
+"""How often a word must have been seen to repair others."""
+SELDOM = 5
+"""Words seen less often are unknown to the network."""
+TIMES = 50
+"""How many times as often as the word that it repairs."""
+LETTERS = 5
+"""Shorter words have too many neighbours: they may only have lost a letter."""
+COMMON = 500
+"""How often a word must have been seen to repair a shorter one, or one that begins with another letter."""
 
 
 class Spelling:
     """Repair words.
 
+    Two words are near where leaving out at most one letter of each makes them equal: that finds a letter too
+    many, too few, another one, and one that has moved.
+
     Args:
-        words: known words and how often they were seen; those seen `often` repair others.
+        words: known words and how often they were seen.
         right: whether a word is English anyway.
-        often: how often a word must have been seen.
     """
 
-    def __init__(self, words: Mapping[str, int], right: Callable[[str], bool], often: int = 20) -> None:
+    def __init__(self, words: Mapping[str, int], right: Callable[[str], bool]) -> None:
         self._words = words
         self._right = right
-        self._often = often
+        self._near: dict[str, list[str]] = {}
+        for word, count in words.items():
+            if count >= OFTEN and _plain(word):
+                for rest in _shortened(word):
+                    self._near.setdefault(rest, []).append(word)
         self._known: dict[str, str] = {}
 
     def __call__(self, word: str) -> str:
-        """Return the word, or the commonest known word with the same first letter that is one slip away."""
-        if len(word) < _SHORTEST or word in self._words or not word.isalpha() or not word.isascii():
-            return word
+        """Return the word, or the known word nearest to it: by first letter, then length, then count."""
         found = self._known.get(word)
         if found is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            near = (
-                []
-                if self._right(word)
-                else [w for w in _slips(word) if self._words.get(w, 0) >= self._often and w[0] == word[0]]
-            )
-            found = self._known[word] = max(near, key=lambda w: (self._words[w], w), default=word)
+            found = self._known[word] = self._repaired(word)
         return found
 
+    def _repaired(self, word: str) -> str:
+        seen = self._words.get(word, 0)
+        if seen >= SELDOM or len(word) < 2 or not _plain(word):
+            return word
+        if self._right(word) and not _VOWELS.isdisjoint(word):
+            return word
+        short = len(word) < LETTERS
+        least = max(COMMON if short else OFTEN, TIMES * seen)
+        near = [
+            (other[0] == word[0], rest in (word, other), self._words[other], other)
+            for rest in ([word] if short else _shortened(word))
+            for other in self._near.get(rest, ())
+            if self._words[other] >= (least if other[0] == word[0] else max(least, COMMON))
+        ]
+        return max(near, default=(False, False, 0, word))[-1]
 
-def _slips(word: str) -> Iterator[str]:
-    for i in range(len(word) + 1):
-        head, tail = word[:i], word[i:]
-        if tail:
-            yield head + tail[1:]
-            yield from (head + letter + tail[1:] for letter in _LETTERS)
-        if len(tail) > 1:
-            yield head + tail[1] + tail[0] + tail[2:]
-        yield from (head + letter + tail for letter in _LETTERS)
+
+def _plain(word: str) -> bool:
+    return word.isalpha() and word.isascii()
+
+
+def _shortened(word: str) -> Iterator[str]:
+    """The word, and what is left of it without one of its letters."""
+    yield word
+    yield from {word[:i] + word[i + 1 :] for i in range(len(word))}

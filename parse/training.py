@@ -104,8 +104,10 @@ def train(
     began = time.process_time()
     rows = [row for i, row in enumerate(read_facts(table)) if chosen(i) and row[0].strip()]
     nlp = load(model)
-    words = Words(nlp)
-    weights, examples = _prepared(rows, nlp, words, settled)
+    docs = _parsed(nlp, [caption for caption, _ in rows])
+    counts = Counter(token.lower_ for doc in docs for token in doc)
+    words = Words(nlp, {word: count for word, count in sorted(counts.items()) if count >= 2})
+    weights, examples = _prepared(docs, [facts for _, facts in rows], words, settled)
     weights.provenance = {
         "learned from": "FACTUAL's training pairs (github.com/zhuang-li/FactualSceneGraph, MIT)",
         "table": f"sha256:{hashlib.sha256(table.read_bytes()).hexdigest()}",
@@ -129,7 +131,6 @@ def train(
     )
     for line in _fit(weights, lessons, settled, draw):
         say(f"{line} · {time.process_time() - began:.0f} s")
-    weights.words = {word: count for word, count in weights.words.items() if count >= 2}
     save(weights, folder)
     return weights.provenance
 
@@ -139,25 +140,16 @@ def _parsed(nlp: Language, captions: Iterator[str] | Sequence[str]) -> list[Doc]
 
 
 def _prepared(
-    rows: list[tuple[str, list[tuple[str, ...]]]],
-    nlp: Language,
-    words: Words,
-    recipe: Recipe,
+    docs: list[Doc], facts: list[list[tuple[str, ...]]], words: Words, recipe: Recipe
 ) -> tuple[Weights, Examples]:
     """What is known of the table before a network is: lexicon, labels, features."""
-    docs = _parsed(nlp, [caption for caption, _ in rows])
-    sentences = [Sentence.of(doc, words.lemmatizer) for doc in docs]
-    lexicon, stand_ins = learn_lexicon(
-        [(sentence, facts) for sentence, (_, facts) in zip(sentences, rows, strict=True)], words.lemmatizer
-    )
-    labels = [
-        label(sentence, facts, lexicon, stand_ins, words.lemmatizer)
-        for sentence, (_, facts) in zip(sentences, rows, strict=True)
-    ]
+    sentences = [Sentence.of(doc, words) for doc in docs]
+    pairs = list(zip(sentences, facts, strict=True))
+    lexicon, stand_ins = learn_lexicon(pairs, words.lemmatizer)
+    labels = [label(*pair, lexicon, stand_ins, words.lemmatizer) for pair in pairs]
     names, examples = labelled(batch_of(docs, words), sentences, labels, lexicon, recipe.rare)
     of_attributes = examples.attributes.features[examples.attribute_labels > 0]
     of_pairs = np.concatenate([examples.relations.features.ravel(), of_attributes.ravel()])
-    counts = Counter(word for sentence in sentences for word in sentence.words)
     keys = (_frequent(examples.batch.features, recipe.rare), _frequent(of_pairs, recipe.rare))
     network = Network(
         Sizes(
@@ -172,7 +164,7 @@ def _prepared(
         recipe.dropout,
         recipe.feature_dropout,
     )
-    return Weights(network, *keys, names, lexicon, dict(sorted(counts.items())), {}), examples
+    return Weights(network, *keys, names, lexicon, dict(words.seen), {}), examples
 
 
 def _frequent(features: Codes, least: int) -> Codes:

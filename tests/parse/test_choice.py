@@ -18,7 +18,7 @@ BLACK = 1
 
 @pytest.fixture(scope="module")
 def batch(parser: Parser) -> Batch:
-    return batch_of([parser.nlp(CAPTION)], Words(parser.nlp))
+    return batch_of([parser.nlp(CAPTION)], Words(parser.nlp, {}))
 
 
 def told(

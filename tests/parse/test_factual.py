@@ -108,7 +108,7 @@ def test_rows() -> None:
 
 def test_paths_do_not_depend_on_where_a_caption_stands(parser: Parser) -> None:
     docs = list(parser.nlp.pipe(["a man on a horse", "a vase on a table with a cat near it"]))
-    words = Words(parser.nlp)
+    words = Words(parser.nlp, {})
     alone, after = batch_of(docs[1:], words), batch_of(docs, words)
     left, right, moved = np.array([1, 4, 7, 7]), np.array([4, 1, 4, 1]), len(docs[0])
     assert (alone.features == after.features[moved:]).all()
@@ -119,16 +119,51 @@ def test_paths_do_not_depend_on_where_a_caption_stands(parser: Parser) -> None:
 
 
 def test_verb_of_a_pair(parser: Parser) -> None:
-    batch = batch_of([parser.nlp("a man wearing a hat is riding a horse")], Words(parser.nlp))
+    batch = batch_of([parser.nlp("a man wearing a hat is riding a horse")], Words(parser.nlp, {}))
     pairs = relation_pairs(batch, np.array([1, 1]), np.array([4, 8]))
     assert [batch.words[t] for t in pairs.verb] == ["wearing", "riding"]
 
 
-def test_spelling() -> None:
-    spelling = Spelling({"truck": 50, "train": 90, "tracks": 3}, right=lambda word: word == "trunk")
-    assert [spelling(word) for word in ("trcuk", "tuck", "trunk", "traim", "trakcs", "2trains")] == [
-        *("truck", "tuck", "trunk", "train", "trakcs", "2trains")
-    ]
+SEEN = {
+    "truck": 50,
+    "train": 90,
+    "tracks": 3,
+    "trucks": 25,
+    "tree": 700,
+    "men": 800,
+    "woman": 900,
+    "trian": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("word", "repaired"),
+    [
+        ("trcuk", "truck"),
+        ("truckk", "truck"),
+        ("truk", "truk"),  # too short for a word seen fifty times
+        ("tre", "tree"),
+        ("mn", "men"),  # the tables know it, but no word is without a vowel
+        ("trunk", "trunk"),
+        ("trakcs", "trakcs"),
+        ("trian", "train"),  # seen once, misspelt then, too
+        ("truckss", "trucks"),
+        ("wowan", "woman"),
+        ("xoman", "woman"),
+        ("xruck", "xruck"),  # another first letter takes a commoner word
+        ("2trains", "2trains"),
+        ("x", "x"),
+    ],
+)
+def test_spelling(word: str, repaired: str) -> None:
+    assert Spelling(SEEN, right=lambda word: word in ("trunk", "mn"))(word) == repaired
+
+
+def test_misspelt_words_read_like_the_words_that_they_are(parser: Parser, read: FactualReader) -> None:
+    captions = ["a man wearing a white shirt", "a man wearng a whtie shrit"]
+    right, wrong = read(list(parser.nlp.pipe(captions)))
+    assert right.tuples() == wrong.tuples()
+    assert [p.spans for p in wrong.phrases() if p.words == ("shirt", "white")] == [((15, 20), (21, 26))]
 
 
 def test_training_is_repeatable_and_learns(tmp_path: Path, parser: Parser) -> None:
@@ -171,7 +206,7 @@ def test_training_is_repeatable_and_learns(tmp_path: Path, parser: Parser) -> No
 
 def test_what_teachers_say_stands_beside_its_tokens(parser: Parser) -> None:
     docs = list(parser.nlp.pipe(["a man on a horse"] * 300 + ["two dogs under a red table"]))
-    words, teachers = Words(parser.nlp), [load(), load()]
+    words, teachers = Words(parser.nlp, {}), [load(), load()]
     lesson, alone = taught(docs, words, teachers), opinion(teachers[:1], batch_of(docs[-1:], words))
     assert len(lesson) == 301
     last = slice(lesson.relation_starts[-2], None)

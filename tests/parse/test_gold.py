@@ -8,6 +8,7 @@ from parse.conventions import ATTRIBUTES, attribute_span, attribute_value, relat
 from parse.gold import JOINED, NAME, NOTHING, Lexicon, Sentence, label, learn_lexicon, relation_label
 from parse.lemmas import Lemmatizer
 from parse.parser import Parser, clean
+from parse.words import Words
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def lemmatizer(parser: Parser) -> Lemmatizer:
 
 
 def sentence(parser: Parser, caption: str) -> Sentence:
-    return Sentence.of(parser.nlp(clean(caption)), parser.lemmatizer)
+    return Sentence.of(parser.nlp(clean(caption)), Words(parser.nlp, {}))
 
 
 def test_a_caption(parser: Parser, lemmatizer: Lemmatizer) -> None:
