@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parse.clauses import Clause
-from parse.nouns import objects_of
 from parse.tree import Tree
 
 Fact = tuple[int, str, tuple[int, ...]]
@@ -61,12 +60,3 @@ def attribute_name(tree: Tree, token: int) -> str:
 def _counts(tree: Tree, noun: int, number: int) -> bool:
     """Whether a number counts the noun: it stands before a plural."""
     return number < noun and (tree.tags[noun].endswith("S") or tree.name(noun) == "people")
-
-
-def predicate_nouns(tree: Tree, clause: Clause) -> Iterator[Fact]:
-    """`the man is a chef`: what a subject is by a noun."""
-    for predicate in clause.nouns:
-        for thing in objects_of(tree, predicate):
-            for subject in clause.subjects:
-                if subject != thing:
-                    yield subject, tree.name(thing), (thing,)

@@ -57,6 +57,7 @@ _RULES: tuple[tuple[Callable[[Tree, int], None], frozenset[str], frozenset[str]]
         frozenset(("ROOT", "npadvmod", "dobj", "appos")),
     ),
     (tagging.participle_as_head, frozenset(("VBG", "NN")), frozenset(tagging.NOMINAL)),
+    (tagging.contracted_possessive, frozenset(("VBZ",)), frozenset(("ROOT", "pcomp", "ccomp", "advcl"))),
     (tagging.no_pronoun, frozenset(("PRP", "RB")), frozenset(("nsubj", "dobj"))),
     (tagging.participle_as_noun, frozenset(("NN",)), frozenset(("acl",))),
     (placing.infinitive_of_noun, _NOUNS, frozenset(("ROOT", "xcomp", "advcl", "relcl", "acl"))),

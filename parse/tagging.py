@@ -106,3 +106,24 @@ def verb_after_article(tree: Tree, token: int) -> None:
         tree.attach(kid, before, tree.deps[kid])
     tree.tags[token] = "VBZ"
     tree.attach(token, token if head == token else head, dep)
+
+
+def contracted_possessive(tree: Tree, token: int) -> None:
+    """`on it/nsubj 's/pcomp side/attr`: behind what governs it, `it's` is written for `its`."""
+    pronoun, governor = token - 1, token - 2
+    nouns = [k for k in tree.below(token, "attr") if k > token and tree.is_noun(k)]
+    if governor < 0 or tree.words[token] != "'s" or not nouns or tree.words[pronoun] != "it":
+        return
+    if not (tree.is_verb(governor) or tree.tags[governor] == "IN") or tree.heads[pronoun] != token:
+        return
+    subjects = [k for k in tree.below(token, "nsubj", "csubj", "ccomp", "advcl") if k < pronoun]
+    if tree.is_root(token):
+        if not subjects:
+            return
+        tree.attach(subjects[0], subjects[0], "ROOT")
+    for kid in tree.kids[token].copy():
+        tree.attach(kid, nouns[0], tree.deps[kid])
+    tree.attach(nouns[0], governor, "dobj" if tree.is_verb(governor) else "pobj")
+    tree.attach(pronoun, nouns[0], "poss")
+    tree.attach(token, pronoun, "case")
+    tree.tags[pronoun], tree.tags[token] = "PRP$", "POS"

@@ -255,6 +255,10 @@ CONSTRUCTIONS = {
         "a desk with a laptop and phone sitting on it .",
         "desk; laptop; phone; desk with laptop; desk with phone; laptop sit on desk; phone sit on desk",
     ),
+    "contraction for a possessive": (
+        "cat sitting up with a fake tie around it's neck.",
+        "cat; tie; tie fake; neck; cat sit up with tie; tie around neck; cat have neck",
+    ),
     "place of a motion": (
         "a man riding a wave on a surfboard",
         "man; wave; surfboard; man ride wave; man ride on surfboard",
