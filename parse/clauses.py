@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from parse.lexicon import PARTICLES
+from parse.lexicon import COLLECTIVES, PARTICLES
 from parse.nouns import antecedents, coordinated, doer, objects_of
 from parse.tree import Tree
 
@@ -152,11 +152,21 @@ def is_passive(tree: Tree, verb: int) -> bool:
     return tree.deps[verb] == "acl" and not tree.below(verb, "aux")
 
 
+def _shown(tree: Tree, noun: int, verb: int) -> int:
+    """The people of `a picture of people riding`, where a participle is taken for the verb of a sentence."""
+    if tree.tags[verb] == "VBG" and tree.name(noun) in COLLECTIVES and not tree.below(verb, "aux"):
+        for of in tree.below(noun, "prep"):
+            if tree.words[of] == "of":
+                return next(iter(tree.below(of, "pobj")), noun)
+    return noun
+
+
 def subjects_of(tree: Tree, verb: int, depth: int = 0) -> list[int]:
     """The objects that a verb is said of, its own or inherited from the clause that it belongs to."""
     own = tree.below(verb, *_SUBJECTS)
     if own:
-        return [thing for k in own if tree.deps[k] != "expl" for thing in objects_of(tree, k)]
+        own = [_shown(tree, k, verb) for k in own if tree.deps[k] != "expl"]
+        return [thing for k in own for thing in objects_of(tree, k)]
     if depth > 8 or tree.below(verb, "expl"):
         return []
     dep, head = tree.deps[verb], tree.heads[verb]

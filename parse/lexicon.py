@@ -46,3 +46,6 @@ NOT_WHERE = frozenset[str](_DATA["not_where"])
 
 NOUNS_IN_ING = frozenset[str](_DATA["nouns_in_ing"])
 """Nouns that look like participles."""
+
+ADVERBIAL = frozenset[str](_DATA["adverbial"])
+"""Nouns that stand behind others without naming a thing: `in the grass side by side`, `boarding today`."""

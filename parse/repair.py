@@ -56,6 +56,8 @@ _RULES: tuple[tuple[Callable[[Tree, int], None], frozenset[str], frozenset[str]]
         _NOUNS | _VERBS | frozenset(("RB",)),
         frozenset(("ROOT", "npadvmod", "dobj", "appos")),
     ),
+    (subjects.object_behind_participle, _NOUNS, frozenset(("npadvmod", "appos"))),
+    (rows.gerund_before_noun, frozenset(("VBG",)), frozenset(("pcomp",))),
     (tagging.participle_as_head, frozenset(("VBG", "NN")), frozenset(tagging.NOMINAL)),
     (tagging.contracted_possessive, frozenset(("VBZ",)), frozenset(("ROOT", "pcomp", "ccomp", "advcl"))),
     (tagging.no_pronoun, frozenset(("PRP", "RB")), frozenset(("nsubj", "dobj"))),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from parse.lexicon import COLOURS, PEOPLE, PLURALS
+from parse.lexicon import ADVERBIAL, COLOURS, PEOPLE, PLACES, PLURALS
 from parse.tree import Tree
 
 _BEFORE_PARTICIPLE = ("npadvmod", "nmod", "compound", "amod")
-_ADVERBIAL = ("side", "face", "day", "night", "time", "today", "home", "head", "back")
-"""Nouns that stand behind another noun without being part of its row: `in the grass side by side`."""
 _NOMINALISED = ("other", "same", "front", "such", "own")
 """Adjectives that stand for a noun and name nothing."""
 
@@ -16,13 +14,15 @@ def row_goes_on(tree: Tree, token: int) -> None:
     """`looking at a fire/pobj hydrant/ROOT`, `the girl and bear/ROOT`: a noun has no subject of its own.
 
     A noun right behind the object of a preposition or verb ends its row; one behind a conjunction goes on
-    with it.
+    with it, and one behind a verb without an object, `waiting to board train/ROOT`, is that.
     """
     if tree.is_verb(token) and tree.words[token] not in PLURALS:
         return
     joined = token > 1 and tree.tags[token - 1] == "CC"
     before = token - 2 if joined else token - 1
-    if before < 0 or not tree.is_noun(before) or tree.deps[before] not in ("pobj", "dobj"):
+    if before < 0 or not (
+        tree.deps[before] in ("pobj", "dobj") if tree.is_noun(before) else _acts(tree, before)
+    ):
         return
     above = tree.ancestors(before)
     if tree.deps[token] == "ROOT":
@@ -34,14 +34,35 @@ def row_goes_on(tree: Tree, token: int) -> None:
         tree.attach(subjects[0], subjects[0], "ROOT")
         for kid in [k for k in tree.kids[token] if k < token and k != before]:
             tree.attach(kid, subjects[0], tree.deps[kid])
-    elif joined or tree.heads[token] not in above or tree.words[token] in _ADVERBIAL:
+    elif joined or tree.heads[token] not in above or tree.words[token] in ADVERBIAL:
         return
     if not tree.is_noun(token):
         tree.tags[token] = "NNS" if tree.words[token] in PLURALS else "NN"
     if joined:
         tree.attach(token, before, "conj")
+    elif tree.is_verb(before):
+        tree.attach(token, before, "dobj")
     else:
         take_place(tree, token, before, "compound")
+
+
+def _acts(tree: Tree, verb: int) -> bool:
+    """Whether a verb stands inside a phrase, with no object yet."""
+    return (
+        tree.tags[verb] in ("VB", "VBG")
+        and tree.deps[verb] in ("acl", "xcomp")
+        and not tree.below(verb, "dobj", "prep")
+    )
+
+
+def gerund_before_noun(tree: Tree, token: int) -> None:
+    """`on cutting/pcomp board/dobj`: behind a preposition of place, a participle describes the noun."""
+    prep, noun = tree.heads[token], token + 1
+    if tree.words[prep] not in PLACES or tree.words[prep] == "by" or prep != token - 1:
+        return
+    if noun < len(tree) and tree.heads[noun] == token and tree.deps[noun] == "dobj" and tree.is_noun(noun):
+        take_place(tree, noun, token, "compound")
+        tree.deps[noun] = "pobj"
 
 
 def adjective_with_noun(tree: Tree, token: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parse.lexicon import NOT_SUBJECTS, NOUNS_IN_ING
+from parse.lexicon import ADVERBIAL, NOT_SUBJECTS, NOUNS_IN_ING
 from parse.placing import stranded
 from parse.tree import Tree
 
@@ -16,6 +16,9 @@ def two_subjects(tree: Tree, token: int) -> None:
     arm/nsubj extended` the second is.
     """
     subjects = tree.below(token, "nsubj")
+    if len(subjects) == 1:
+        fronted = [k for k in tree.below(token, "npadvmod") if k < subjects[0]]
+        subjects = [*fronted, *subjects] if fronted and stranded(tree, token) is not None else []
     if len(subjects) != 2 or not tree.is_verb(token) or tree.below(token, "dobj", "attr", "acomp", "ccomp"):
         return
     first, second = subjects
@@ -32,6 +35,20 @@ def two_subjects(tree: Tree, token: int) -> None:
         tree.deps[first] = "dobj"
     else:
         tree.attach(first, preposition, "pobj")
+
+
+def object_behind_participle(tree: Tree, token: int) -> None:
+    """`a hand touching/acl the blender/npadvmod`, `cooking dinner/appos`: the noun is its object."""
+    verb = min([token, *tree.below(token, "det", "amod", "compound", "nummod", "poss")]) - 1
+    if verb < 0 or tree.tags[verb] != "VBG" or tree.deps[verb] not in ("acl", "ROOT"):
+        return
+    if (
+        tree.words[token] in ADVERBIAL
+        or tree.below(verb, "dobj", "prep")
+        or tree.heads[token] not in (verb, tree.heads[verb])
+    ):
+        return
+    tree.attach(token, verb, "dobj")
 
 
 def missing_subject(tree: Tree, token: int) -> None:

@@ -30,7 +30,7 @@ def noun_as_verb(tree: Tree, token: int) -> None:
     coordinated = dep == "conj" and tree.is_noun(head) and tree.tags[token] == "VB"
     opening = dep == "ROOT" and token == 0 and (bare or _names_things(tree, token))
     opening = opening and bool(tree.below(token, "prep", "xcomp"))
-    if determined or coordinated or opening or dep == "pobj" or (bare and dep in ("nsubj", "dobj")):
+    if determined or coordinated or opening or dep == "pobj" or dep == "nsubj" or (bare and dep == "dobj"):
         tree.tags[token] = "NNS" if tree.tags[token] == "VBZ" and tree.words[token].endswith("s") else "NN"
         for kid in tree.below(token, "xcomp"):
             if kid == token + 1 and tree.is_noun(kid):

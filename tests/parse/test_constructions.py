@@ -259,6 +259,19 @@ CONSTRUCTIONS = {
         "cat sitting up with a fake tie around it's neck.",
         "cat; tie; tie fake; neck; cat sit up with tie; tie around neck; cat have neck",
     ),
+    "what a group does, as a sentence": (
+        "group of white horses walking next to a river.",
+        "group; horse; horse white; group of horse; river; horse walk next to river",
+    ),
+    "object behind an infinitive": ("people waiting to board train", "people; train; people board train"),
+    "gap without a clause": ("mud the zebra is standing in", "mud; zebra; zebra stand in mud"),
+    "participle that a noun is for": (
+        "knife sitting on cutting board",
+        "knife; board; board cutting; knife sit on board",
+    ),
+    "object taken for an adverb's": ("a hand touching the blender", "hand; blender; hand touch blender"),
+    "object taken for an apposition": ("a man cooking dinner", "man; dinner; man cook dinner"),
+    "subject that looks like a verb": ("painting hung on wall", "painting; wall; painting hang on wall"),
     "place of a motion": (
         "a man riding a wave on a surfboard",
         "man; wave; surfboard; man ride wave; man ride on surfboard",
