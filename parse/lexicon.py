@@ -49,3 +49,6 @@ NOUNS_IN_ING = frozenset[str](_DATA["nouns_in_ing"])
 
 ADVERBIAL = frozenset[str](_DATA["adverbial"])
 """Nouns that stand behind others without naming a thing: `in the grass side by side`, `boarding today`."""
+
+SIZES = frozenset[str](_DATA["sizes"])
+"""Adjectives that taggers take for adverbs before another."""

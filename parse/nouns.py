@@ -69,8 +69,9 @@ def doer(tree: Tree, noun: int, participle: int) -> int:
             return wearer
     worn = first_conjunct(tree, noun)
     verb = tree.heads[worn]
-    if tree.deps[worn] == "dobj" and tree.name(verb) == "wear" and tree.heads[verb] in tree.objects:
-        return tree.heads[verb]
+    if tree.deps[worn] == "dobj" and tree.name(verb) == "wear":
+        wearers = [*tree.below(verb, "nsubj"), *([tree.heads[verb]] if tree.deps[verb] == "acl" else [])]
+        return next((each for each in wearers if each in tree.objects), noun)
     return noun
 
 

@@ -86,7 +86,7 @@ def prepositional(tree: Tree, prep: int) -> Iterator[tuple[str, tuple[int, ...],
         for phrase in phrases:
             for thing in objects_of(tree, phrase):
                 yield own, tokens, thing
-        absolute = tree.below(part, "pcomp") if not phrases and own == "with" else ()
+        absolute = [] if phrases else [k for k in tree.below(part, "pcomp") if not tree.below(k, "aux")]
         for phrase in [k for clause in absolute for k in tree.below(clause, "nsubj", "nsubjpass")]:
             for thing in objects_of(tree, phrase):
                 yield own, tokens, thing  # `a hydrant with light hitting it`

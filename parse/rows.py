@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parse.lexicon import ADVERBIAL, COLOURS, PEOPLE, PLACES, PLURALS
+from parse.lexicon import ADVERBIAL, COLOURS, PEOPLE, PLACES, PLURALS, SIZES
 from parse.tree import Tree
 
 _BEFORE_PARTICIPLE = ("npadvmod", "nmod", "compound", "amod")
@@ -97,9 +97,19 @@ def coordinated_with_last(tree: Tree, token: int) -> None:
 
 
 def colour_as_predicate(tree: Tree, token: int) -> None:
-    """`sand is dark grey/attr`: a colour is what something is like."""
-    if tree.words[token] in COLOURS and not tree.below(token, "det", "prep", "compound"):
+    """`sand is dark grey/attr`, `is small and purple/conj`: a colour is what something is like."""
+    if tree.words[token] not in COLOURS or tree.below(token, "det", "prep", "compound"):
+        return
+    if tree.deps[token] == "attr":
         tree.tags[token], tree.deps[token] = "JJ", "acomp"
+    elif tree.deps[tree.heads[token]] == "acomp":
+        tree.tags[token] = "JJ"
+
+
+def size_as_adverb(tree: Tree, token: int) -> None:
+    """`long/advmod sleeved shirt`: a size in front of an adjective is the noun's."""
+    if tree.words[token] in SIZES:
+        tree.tags[token] = "JJ"
 
 
 def participle_after_noun(tree: Tree, token: int) -> None:
@@ -176,7 +186,8 @@ def adjective_as_noun(tree: Tree, token: int) -> None:
     fragment = (
         tree.deps[token] == "ROOT" and tree.below(token, "amod", "det") and not tree.below(token, "nsubj")
     )
-    if tree.tags[token] == "JJ" and (fragment or tree.deps[token] in ("pobj", "dobj")):
+    determined = tree.deps[token] == "attr" and tree.below(token, "det")
+    if tree.tags[token] == "JJ" and (fragment or determined or tree.deps[token] in ("pobj", "dobj")):
         word = tree.words[token]
         tree.tags[token] = "NN" if tree.lemmatizer.noun(word) == word else "NNS"
 

@@ -77,7 +77,12 @@ def subject_before_participle(tree: Tree, token: int) -> None:
     for kid in tree.below(token, "npadvmod", "nmod"):
         if tree.is_noun(kid) and kid < token:
             tree.deps[kid] = "nsubj"
-            return
+            break
+    else:
+        return
+    covered = [k for k in tree.below(token, "dobj") if tree.tags[token] != "VBG" and not tree.below(k, "det")]
+    for prep in tree.below(token, "prep") if covered else ():
+        tree.attach(prep, covered[0], "prep")  # `gravel covered path through the park`
 
 
 def participle_before_object(tree: Tree, token: int) -> None:

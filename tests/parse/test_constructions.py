@@ -272,6 +272,30 @@ CONSTRUCTIONS = {
     "object taken for an adverb's": ("a hand touching the blender", "hand; blender; hand touch blender"),
     "object taken for an apposition": ("a man cooking dinner", "man; dinner; man cook dinner"),
     "subject that looks like a verb": ("painting hung on wall", "painting; wall; painting hang on wall"),
+    "what a picture is of, acting": (
+        "a picture of a dinosaur hanging on the wall .",
+        "picture; dinosaur; wall; picture of dinosaur; dinosaur hang on wall",
+    ),
+    "place behind what is covered": (
+        "gravel covered path through the park",
+        "gravel; path; park; gravel cover path; path through park",
+    ),
+    "participle behind what a verb says is worn": (
+        "man wear dark shirt and pants walking across road",
+        "man; shirt; shirt dark; pants; road; man wear shirt; man wear pants; man walk across road",
+    ),
+    "size before a participle": (
+        "a large striped pink heart",
+        "heart; heart large; heart striped; heart pink",
+    ),
+    "colour behind another predicate": (
+        "the dotted crown is small and purple.",
+        "crown; crown dotted; crown small; crown purple",
+    ),
+    "noun taken for an adjective": (
+        "there is a pink cross, a black crown",
+        "cross; cross pink; crown; crown black",
+    ),
     "place of a motion": (
         "a man riding a wave on a surfboard",
         "man; wave; surfboard; man ride wave; man ride on surfboard",
