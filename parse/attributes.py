@@ -24,9 +24,12 @@ def attributes(tree: Tree, clauses: list[Clause]) -> Iterator[Fact]:
 def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
     for kid in tree.kids[noun]:
         dep = tree.deps[kid]
-        if dep == "amod" and tree.below(kid, "nsubj"):
-            continue  # `snow covered ground`: a relation
-        if dep in ("amod", "compound", "nmod"):
+        if dep == "det":
+            if tree.words[kid] in ("several", "many", "few"):
+                yield noun, tree.words[kid], (kid,)
+        elif dep in ("amod", "compound", "nmod"):
+            if dep == "amod" and tree.below(kid, "nsubj"):
+                continue  # `snow covered ground`: a relation
             for part in tree.conjuncts(kid):
                 if part == kid or part < noun or dep == "amod":
                     yield noun, attribute_name(tree, part), (part,)
@@ -34,8 +37,6 @@ def _of_noun(tree: Tree, noun: int) -> Iterator[Fact]:
                     yield noun, attribute_name(tree, nested), (nested,)
         elif (dep == "nummod" and _counts(tree, noun, kid)) or dep == "qmod":
             yield noun, tree.name(kid), (kid,)
-        elif dep == "det" and tree.words[kid] in ("several", "many", "few"):
-            yield noun, tree.words[kid], (kid,)
 
 
 def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:

@@ -31,7 +31,8 @@ def _of_clause(tree: Tree, clause: Clause) -> Iterator[Fact]:
             if subject != thing:
                 yield subject, clause.name, thing, clause.tokens
     for prep in clause.prepositions:
-        for name, tokens, thing in (*prepositional(tree, prep), *stranded(tree, clause.verb, prep)):
+        governed = prepositional(tree, prep) if tree.kids[prep] else stranded(tree, clause.verb, prep)
+        for name, tokens, thing in governed:
             if tree.deps[prep] == "agent" and clause.passive and clause.finite:
                 # `the kite is held by a man`: the agent does it.
                 for subject in clause.subjects:
@@ -86,11 +87,13 @@ def prepositional(tree: Tree, prep: int) -> Iterator[tuple[str, tuple[int, ...],
         for phrase in phrases:
             for thing in objects_of(tree, phrase):
                 yield own, tokens, thing
-        absolute = [] if phrases else [k for k in tree.below(part, "pcomp") if not tree.below(k, "aux")]
+        if phrases:
+            continue
+        absolute = tree.below(part, "pcomp")
         for phrase in [k for clause in absolute for k in tree.below(clause, "nsubj", "nsubjpass")]:
-            for thing in objects_of(tree, phrase):
+            for thing in () if tree.below(tree.heads[phrase], "aux") else objects_of(tree, phrase):
                 yield own, tokens, thing  # `a hydrant with light hitting it`
-        if not phrases and not tree.below(part, "pcomp"):
+        if not absolute:
             for nested in tree.below(part, "prep"):
                 for name, inner, thing in prepositional(tree, nested):
                     yield f"{own} {name}", (*tokens, *inner), thing

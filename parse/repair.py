@@ -5,10 +5,12 @@ Each repair is a rule of grammar that the parse breaks: a determiner has a noun,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
+from typing import NamedTuple
 
 from parse import placing, rows, subjects, tagging
+from parse.lexicon import COLOURS, NOUNS_IN_ING, SIZES
 from parse.tree import GONE, Tree
 
 
@@ -18,7 +20,7 @@ def repair(tree: Tree) -> None:
     ahead = _ahead(tree, (-1, -1))
     while ahead:
         number, token = ahead.pop()
-        _RULES[number][0](tree, token)
+        _RULES[number].repair(tree, token)
         if tree.tags != tags or tree.deps != deps:
             tags, deps = tree.tags.copy(), tree.deps.copy()
             ahead = _ahead(tree, (number, token))
@@ -26,66 +28,78 @@ def repair(tree: Tree) -> None:
 
 def _ahead(tree: Tree, done: tuple[int, int]) -> list[tuple[int, int]]:
     """Rules with the tokens that are their business, behind what is done, the next one last."""
-    concerned = enumerate(map(_concerned, tree.tags, tree.deps))
+    concerned = enumerate(map(_concerned, tree.tags, tree.deps, map(_kind, tree.words)))
     ahead = [(number, token) for token, numbers in concerned for number in numbers if (number, token) > done]
-    return sorted(ahead, reverse=True)
+    ahead.sort(reverse=True)
+    return ahead
+
+
+def _kind(word: str) -> str:
+    return _KINDS.get(word) or ("participle" if word[-3:] == "ing" else "")
 
 
 @cache
-def _concerned(tag: str, dep: str) -> tuple[int, ...]:
-    """The rules that look at tokens with a tag and a label: none at three words of four."""
+def _concerned(tag: str, dep: str, kind: str) -> tuple[int, ...]:
+    """The rules that look at words of a kind with a tag and a label: few at most words."""
     return tuple(
         number
-        for number, (_, tags, deps) in enumerate(_RULES)
-        if tag in tags and (dep in deps if deps else dep != GONE)
+        for number, (_, tags, deps, wanted) in enumerate(_RULES)
+        if tag in tags and (dep in deps if deps else dep != GONE) and wanted in ("", kind)
     )
 
 
-_NOUNS = frozenset(("NN", "NNS", "NNP", "NNPS"))
-_VERBS = frozenset(("VB", "VBD", "VBG", "VBN", "VBP", "VBZ"))
-_ADJECTIVES = frozenset(("JJ", "JJR", "JJS"))
-_PREPOSITIONS = frozenset(("IN",))
+class _Rule(NamedTuple):
+    """What to do with a token, and the tags, labels (none: all) and kind of words that it looks at."""
 
-_ROOT = frozenset(("ROOT",))
-_ANY = frozenset[str]()
+    repair: Callable[[Tree, int], None]
+    tags: Collection[str]
+    deps: Collection[str] = ()
+    kind: str = ""
 
-_RULES: tuple[tuple[Callable[[Tree, int], None], frozenset[str], frozenset[str]], ...] = (
-    (rows.adjective_with_noun, _NOUNS, frozenset(("conj",))),
-    (
-        rows.row_goes_on,
-        _NOUNS | _VERBS | frozenset(("RB",)),
-        frozenset(("ROOT", "npadvmod", "dobj", "appos")),
-    ),
-    (subjects.object_behind_participle, _NOUNS, frozenset(("npadvmod", "appos"))),
-    (rows.gerund_before_noun, frozenset(("VBG",)), frozenset(("pcomp",))),
-    (tagging.participle_as_head, frozenset(("VBG", "NN")), frozenset(tagging.NOMINAL)),
-    (tagging.contracted_possessive, frozenset(("VBZ",)), frozenset(("ROOT", "pcomp", "ccomp", "advcl"))),
-    (tagging.no_pronoun, frozenset(("PRP", "RB")), frozenset(("nsubj", "dobj"))),
-    (tagging.participle_as_noun, frozenset(("NN",)), frozenset(("acl",))),
-    (placing.infinitive_of_noun, _NOUNS, frozenset(("ROOT", "xcomp", "advcl", "relcl", "acl"))),
-    (tagging.verb_after_article, frozenset(("NNS",)), _ROOT),
-    (rows.colour_as_predicate, _NOUNS, frozenset(("attr", "conj"))),
-    (rows.size_as_adverb, frozenset(("RB",)), frozenset(("advmod",))),
-    (tagging.verb_with_subject, frozenset(("NN", "NNS")), _ANY),
-    (tagging.noun_as_verb, _VERBS, frozenset(tagging.NOMINAL)),
-    (tagging.noun_beside_object, frozenset(("VB", "VBP")), frozenset(("conj",))),
-    (rows.coordinated_with_last, _NOUNS, frozenset(("conj",))),
-    (subjects.missing_subject, _VERBS, frozenset(("ROOT", "conj"))),
-    (subjects.participle_before_object, frozenset(("VBG", "NN")), frozenset(("amod", "compound"))),
-    (subjects.two_subjects, _VERBS, _ANY),
-    (placing.stranded_preposition, _PREPOSITIONS | frozenset(("RP",)), frozenset(("prep", "prt"))),
-    (subjects.subject_before_participle, frozenset(("VBN", "VBD", "VBG")), frozenset(("ROOT", "pcomp"))),
-    (subjects.adjective_as_verb, frozenset(("JJ",)), _ROOT),
-    (placing.participle_of_preposition, frozenset(("VBG", "VBN")), frozenset(("pcomp",))),
-    (rows.participle_after_noun, frozenset(("VBN", "JJ")), frozenset(("amod",))),
-    (rows.participle_before_noun, frozenset(("VBN", "VBD")), _ROOT),
-    (subjects.fronted_participle, frozenset(("VBG", "VBN", "VBD")), _ROOT),
-    (placing.preposition_as_root, _PREPOSITIONS, _ROOT),
-    (rows.colour_as_head, _NOUNS, _ANY),
-    (rows.adjective_as_noun, frozenset(("JJ",)), frozenset(("ROOT", "pobj", "dobj", "attr"))),
-    (rows.stacked_adjectives, _ADJECTIVES, frozenset(("amod", "advmod"))),
-    (rows.listed, _NOUNS, frozenset(("appos",))),
-    (placing.place_of_object, _PREPOSITIONS, frozenset(("prep",))),
-    (placing.inversion, _PREPOSITIONS, frozenset(("prep", "advmod"))),
+
+_KINDS = {
+    **dict.fromkeys(COLOURS, "colour"),
+    **dict.fromkeys(SIZES, "size"),
+    **dict.fromkeys(NOUNS_IN_ING, "noun"),
+    "'s": "possessive",
+}
+_NOUNS = ("NN", "NNS", "NNP", "NNPS")
+_VERBS = ("VB", "VBD", "VBG", "VBN", "VBP", "VBZ")
+_CLAUSES = ("xcomp", "advcl", "relcl", "acl")
+
+_RULES = (
+    _Rule(rows.adjective_with_noun, _NOUNS, ("conj",)),
+    _Rule(rows.row_goes_on, (*_NOUNS, *_VERBS, "RB"), ("ROOT", "npadvmod", "dobj", "appos")),
+    _Rule(subjects.object_behind_participle, _NOUNS, ("npadvmod", "appos")),
+    _Rule(rows.gerund_before_noun, ("VBG",), ("pcomp",)),
+    _Rule(tagging.participle_as_head, ("VBG", "NN"), tagging.NOMINAL, "participle"),
+    _Rule(tagging.contracted_possessive, ("VBZ",), ("ROOT", "pcomp", "ccomp", "advcl"), "possessive"),
+    _Rule(tagging.no_pronoun, ("PRP", "RB"), ("nsubj", "dobj")),
+    _Rule(tagging.participle_as_noun, ("NN",), ("acl",), "participle"),
+    _Rule(placing.infinitive_of_noun, _NOUNS, ("ROOT", *_CLAUSES)),
+    _Rule(tagging.verb_after_article, ("NNS",), ("ROOT",)),
+    _Rule(rows.colour_as_predicate, _NOUNS, ("attr", "conj"), "colour"),
+    _Rule(rows.size_as_adverb, ("RB",), ("advmod",), "size"),
+    _Rule(tagging.verb_with_subject, (*_NOUNS, "PRP", "WDT", "WP", "DT", "CD", "JJ"), ("nsubj",)),
+    _Rule(tagging.noun_as_verb, _VERBS, tagging.NOMINAL),
+    _Rule(tagging.noun_beside_object, ("VB", "VBP"), ("conj",)),
+    _Rule(rows.coordinated_with_last, _NOUNS, ("conj",)),
+    _Rule(subjects.missing_subject, _VERBS, ("ROOT", "conj")),
+    _Rule(subjects.participle_before_object, ("VBG", "NN"), ("amod", "compound"), "participle"),
+    _Rule(subjects.two_subjects, _VERBS),
+    _Rule(placing.stranded_preposition, ("IN", "RP"), ("prep", "prt")),
+    _Rule(subjects.subject_before_participle, ("VBN", "VBD", "VBG"), ("ROOT", "pcomp")),
+    _Rule(subjects.adjective_as_verb, ("JJ",), ("ROOT",)),
+    _Rule(placing.participle_of_preposition, ("VBG", "VBN"), ("pcomp",)),
+    _Rule(rows.participle_after_noun, ("VBN", "JJ"), ("amod",)),
+    _Rule(rows.participle_before_noun, ("VBN", "VBD"), ("ROOT",)),
+    _Rule(subjects.fronted_participle, ("VBG", "VBN", "VBD"), ("ROOT",)),
+    _Rule(placing.preposition_as_root, ("IN",), ("ROOT",)),
+    _Rule(rows.colour_as_head, _NOUNS, (), "colour"),
+    _Rule(rows.adjective_as_noun, ("JJ",), ("ROOT", "pobj", "dobj", "attr")),
+    _Rule(rows.stacked_adjectives, ("JJ", "JJR", "JJS"), ("amod", "advmod")),
+    _Rule(rows.listed, _NOUNS, ("appos",)),
+    _Rule(placing.place_of_object, ("IN",), ("prep",)),
+    _Rule(placing.inversion, ("IN",), ("prep", "advmod")),
 )
-"""Each with the tags and the labels that it looks at, in the order in which they build on each other."""
+"""In the order in which they build on each other."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parse.lexicon import ADVERBIAL, COLOURS, PEOPLE, PLACES, PLURALS, SIZES
+from parse.lexicon import ADVERBIAL, COLOURS, PEOPLE, PLACES, PLURALS
 from parse.tree import Tree
 
 _BEFORE_PARTICIPLE = ("npadvmod", "nmod", "compound", "amod")
@@ -98,7 +98,7 @@ def coordinated_with_last(tree: Tree, token: int) -> None:
 
 def colour_as_predicate(tree: Tree, token: int) -> None:
     """`sand is dark grey/attr`, `is small and purple/conj`: a colour is what something is like."""
-    if tree.words[token] not in COLOURS or tree.below(token, "det", "prep", "compound"):
+    if tree.below(token, "det", "prep", "compound"):
         return
     if tree.deps[token] == "attr":
         tree.tags[token], tree.deps[token] = "JJ", "acomp"
@@ -108,8 +108,7 @@ def colour_as_predicate(tree: Tree, token: int) -> None:
 
 def size_as_adverb(tree: Tree, token: int) -> None:
     """`long/advmod sleeved shirt`: a size in front of an adjective is the noun's."""
-    if tree.words[token] in SIZES:
-        tree.tags[token] = "JJ"
+    tree.tags[token] = "JJ"
 
 
 def participle_after_noun(tree: Tree, token: int) -> None:
@@ -164,19 +163,12 @@ def take_place(tree: Tree, noun: int, other: int, dep: str) -> None:
 
 def colour_as_head(tree: Tree, token: int) -> None:
     """`silver/ROOT hydrant/amod`: a colour before a word is not what that word describes."""
-    if tree.words[token] in COLOURS and tree.is_noun(token) and tree.deps[token] != "compound":
-        following = [
-            k
-            for k in tree.below(token, "amod", "appos", "acl")
-            if k == token + 1 and tree.tags[k] in ("JJ", "NN", "VBG")
-        ]
-        if following and not tree.below(token, "compound"):
-            noun, head, dep = following[0], tree.heads[token], tree.deps[token]
-            tree.attach(noun, noun if head == token else head, dep)
-            for kid in [k for k in tree.kids[token] if k != noun]:
-                tree.attach(kid, noun, tree.deps[kid])
-            tree.attach(token, noun, "amod")
-            tree.tags[noun] = "NN"
+    noun = token + 1
+    if tree.deps[token] == "compound" or noun not in tree.below(token, "amod", "appos", "acl"):
+        return
+    if tree.tags[noun] in ("JJ", "NN", "VBG") and not tree.below(token, "compound"):
+        take_place(tree, noun, token, "amod")
+        tree.tags[noun] = "NN"
 
 
 def adjective_as_noun(tree: Tree, token: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parse.lexicon import ADVERBIAL, NOT_SUBJECTS, NOUNS_IN_ING
+from parse.lexicon import ADVERBIAL, NOT_SUBJECTS
 from parse.placing import stranded
 from parse.tree import Tree
 
@@ -91,8 +91,6 @@ def participle_before_object(tree: Tree, token: int) -> None:
     while tree.deps[thing] == "compound" and tree.heads[thing] > thing:
         thing = tree.heads[thing]
     if before < 0 or tree.deps[before] != "npadvmod" or tree.heads[before] != token or thing < token:
-        return
-    if not tree.words[token].endswith("ing") or tree.words[token] in NOUNS_IN_ING:
         return
     row = [k for k in range(before) if thing in tree.ancestors(k)]
     if not tree.is_noun(thing) or any(tree.deps[k] in ("det", "poss") for k in row):

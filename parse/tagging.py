@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from parse.lexicon import NOT_SUBJECTS, NOUNS_IN_ING, PRONOUNS
+from parse.lexicon import NOT_SUBJECTS, PRONOUNS
 from parse.rows import take_place
 from parse.tree import Tree
 
 NOMINAL = ("nsubj", "nsubjpass", "dobj", "pobj", "attr", "conj", "appos", "ROOT")
 """What nouns are in a sentence."""
+_BEFORE_HEAD = ("compound", "conj", "nmod", "amod")
 
 
 def verb_with_subject(tree: Tree, token: int) -> None:
-    """`a cross lies/NNS above`: what has a subject and no copula is a verb."""
-    if not tree.below(token, "nsubj") or tree.below(token, "cop", "aux", "det"):
+    """`a cross/nsubj lies/NNS above`: what has a subject and no copula is a verb."""
+    verb = tree.heads[token]
+    if tree.tags[verb] not in ("NN", "NNS") or tree.below(verb, "cop", "aux", "det"):
         return
-    if tree.below(token, "prep", "dobj"):
-        tree.tags[token] = "VBZ" if tree.words[token].endswith("s") else "VBP"
+    if tree.below(verb, "prep", "dobj"):
+        tree.tags[verb] = "VBZ" if tree.words[verb].endswith("s") else "VBP"
 
 
 def noun_as_verb(tree: Tree, token: int) -> None:
@@ -67,22 +69,22 @@ def no_pronoun(tree: Tree, token: int) -> None:
 
 def participle_as_noun(tree: Tree, token: int) -> None:
     """`a zebra standing/NN behind`: what modifies as a clause does is a participle."""
-    if tree.words[token].endswith("ing") and tree.words[token] not in NOUNS_IN_ING:
-        tree.tags[token] = "VBG"
+    tree.tags[token] = "VBG"
 
 
 def participle_as_head(tree: Tree, token: int) -> None:
     """`sheet/compound laying/ROOT on bed`: a participle with a place or an object of its own is no head."""
     before = token - 1
-    word = tree.words[token]
-    if before < 0 or not word.endswith("ing") or word in NOUNS_IN_ING:
-        return
-    if tree.heads[before] != token or tree.deps[before] not in ("compound", "conj", "nmod", "amod"):
+    if (
+        before < 0
+        or tree.heads[before] != token
+        or tree.deps[before] not in ("compound", "conj", "nmod", "amod")
+    ):
         return
     if tree.deps[before] == "amod" and not tree.is_noun(before):
         return
     beside = [k for k in tree.below(token, "prep", "prt", "dobj") if k == token + 1 or tree.deps[k] == "dobj"]
-    if tree.deps[token] not in NOMINAL or not beside or tree.words[beside[0]] == "of":
+    if not beside or tree.words[beside[0]] == "of":
         return
     head, dep = tree.heads[token], tree.deps[token]
     tree.attach(before, before if head == token else head, dep)
@@ -112,7 +114,7 @@ def contracted_possessive(tree: Tree, token: int) -> None:
     """`on it/nsubj 's/pcomp side/attr`: behind what governs it, `it's` is written for `its`."""
     pronoun, governor = token - 1, token - 2
     nouns = [k for k in tree.below(token, "attr") if k > token and tree.is_noun(k)]
-    if governor < 0 or tree.words[token] != "'s" or not nouns or tree.words[pronoun] != "it":
+    if governor < 0 or not nouns or tree.words[pronoun] != "it":
         return
     if not (tree.is_verb(governor) or tree.tags[governor] == "IN") or tree.heads[pronoun] != token:
         return

@@ -168,9 +168,9 @@ class Tree:
 
     def conjuncts(self, token: int) -> list[int]:
         """The token and everything coordinated with it, in order: `black`, `white` of `black and white`."""
-        found = [token]
-        for kid in self.kids[token]:
-            if self.deps[kid] == "conj":
+        found, deps = [token], self.deps
+        for kid in self.kids[token] if "conj" in deps else ():
+            if deps[kid] == "conj":
                 found += self.conjuncts(kid)
         return found
 
