@@ -9,7 +9,7 @@ from parse.tree import Tree
 def stranded_preposition(tree: Tree, token: int) -> None:
     """`drive down/prep the road/dobj`: a preposition before an object governs it."""
     verb = tree.heads[token]
-    if tree.below(token, "pobj", "pcomp", "prep"):
+    if tree.kids[token]:
         return
     for thing in tree.below(verb, "npadvmod" if tree.deps[token] == "prt" else "dobj"):
         if (
@@ -53,8 +53,10 @@ def place_of_object(tree: Tree, token: int) -> None:
         head = tree.heads[head]  # `facing away in the field`
         tree.attach(token, head, "prep")
     things: list[int] = []
-    if tree.is_verb(head) and tree.name(head) not in NOT_WHERE:
+    if tree.is_verb(head):
         things = tree.below(head, "dobj")
+        if not things or tree.name(head) in NOT_WHERE:
+            return
     elif tree.is_noun(head) and any(tree.below(k, "poss") for k in tree.below(token, "pobj")):
         companions = [prep for prep in tree.below(head, "prep") if tree.words[prep] == "with"]
         things = [k for prep in companions for k in tree.below(prep, "pobj")]

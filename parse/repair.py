@@ -28,14 +28,11 @@ def repair(tree: Tree) -> None:
 
 def _ahead(tree: Tree, done: tuple[int, int]) -> list[tuple[int, int]]:
     """Rules with the tokens that are their business, behind what is done, the next one last."""
-    concerned = enumerate(map(_concerned, tree.tags, tree.deps, map(_kind, tree.words)))
+    kinds = [_KINDS.get(word) or _ENDINGS[word[-3:] == "ing"] for word in tree.words]
+    concerned = enumerate(map(_concerned, tree.tags, tree.deps, kinds))
     ahead = [(number, token) for token, numbers in concerned for number in numbers if (number, token) > done]
     ahead.sort(reverse=True)
     return ahead
-
-
-def _kind(word: str) -> str:
-    return _KINDS.get(word) or ("participle" if word[-3:] == "ing" else "")
 
 
 @cache
@@ -63,6 +60,7 @@ _KINDS = {
     **dict.fromkeys(NOUNS_IN_ING, "noun"),
     "'s": "possessive",
 }
+_ENDINGS = ("", "participle")
 _NOUNS = ("NN", "NNS", "NNP", "NNPS")
 _VERBS = ("VB", "VBD", "VBG", "VBN", "VBP", "VBZ")
 _CLAUSES = ("xcomp", "advcl", "relcl", "acl")
