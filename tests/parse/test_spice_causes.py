@@ -49,7 +49,11 @@ SLIPS = {
         "frosting brown",
         "frosting brown; cupcake with frosting",
     ),
-    "coordination": ("chain and tall pole", "pole chain; pole old; chain old", "pole tall; pole old; chain old"),
+    "coordination": (
+        "chain and tall pole",
+        "pole chain; pole old; chain old",
+        "pole tall; pole old; chain old",
+    ),
     "gap": ("shirt the man is wearing", "shirt wear; shirt blue", "man wear shirt; shirt blue"),
     "an object that the record leaves out": ("a red door and bench", "door red", "door red; bench"),
 }
