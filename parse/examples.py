@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from parse.features import Batch, Ints, Pairs, attribute_pairs, batch_of, relation_pairs
+from parse.features import (
+    ATTRIBUTE_TELLS,
+    RELATION_TELLS,
+    TELL_AFTER,
+    TELL_BEFORE,
+    TELL_WORD,
+    Batch,
+    Bools,
+    Ints,
+    Pairs,
+    attribute_pairs,
+    batch_of,
+    relation_pairs,
+)
 from parse.gold import NAME, Labels, Lexicon, Sentence, relation_label
 from parse.opinion import nouns, object_pairs, opinion, word_pairs
 from parse.weights import Weights
@@ -145,6 +158,7 @@ def minibatch(
     rows: tuple[torch.Tensor, ...],
     chosen: Ints,
     joined: float,
+    forgotten: float,
     draw: np.random.Generator,
 ) -> tuple[tuple[Any, ...], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Cut captions out of the flat arrays and lay them end to end.
@@ -154,6 +168,7 @@ def minibatch(
         rows: of the features of tokens, pairs of objects, objects with words.
         chosen: which captions.
         joined: share of neighbouring captions that are read as one text, so that length is nothing new.
+        forgotten: share of tokens whose word is unknown, so that neither is a rare word.
         draw: which of them.
 
     Returns:
@@ -170,19 +185,37 @@ def minibatch(
     seams = np.cumsum(batch.first[chosen + 1] - batch.first[chosen])[:-1]
     seams = seams[draw.random(len(seams)) < joined]
     before[seams], after[seams - 1] = seams - 1, seams
-    tree = _tensors(
-        (rows[0][tokens], batch.tensor[tokens], before, after, batch.ancestors[tokens, 1] + shift)
+    lost = np.append(draw.random(len(tokens)) < forgotten, False)
+    known = _without(
+        rows[0][tokens], (lost[:-1], TELL_WORD), (lost[before], TELL_BEFORE), (lost[after], TELL_AFTER)
     )
+    tree = _tensors((known, batch.tensor[tokens], before, after, batch.ancestors[tokens, 1] + shift))
     arguments, said = [tree], [_target(examples.nodes[tokens])]
-    for pairs, labels, starts, known, with_verb in (
-        (examples.relations, examples.relation_labels, examples.relation_starts, rows[1], True),
-        (examples.attributes, examples.attribute_labels, examples.attribute_starts, rows[2], False),
+    for pairs, labels, starts, features, tells, with_verb in (
+        (
+            examples.relations,
+            examples.relation_labels,
+            examples.relation_starts,
+            rows[1],
+            RELATION_TELLS,
+            True,
+        ),
+        (
+            examples.attributes,
+            examples.attribute_labels,
+            examples.attribute_starts,
+            rows[2],
+            ATTRIBUTE_TELLS,
+            False,
+        ),
     ):
         index, shift = _ranges(starts, chosen, batch.first)
         verb = np.where(pairs.verb[index] < 0, -1, pairs.verb[index] + shift)
         ends = (pairs.left[index] + shift, pairs.right[index] + shift)
-        place = torch.from_numpy(index)
-        arguments.append(_tensors((*ends, verb, known[place]) if with_verb else (*ends, known[place])))
+        known = _without(
+            features[torch.from_numpy(index)], *zip((lost[ends[0]], lost[ends[1]]), tells, strict=True)
+        )
+        arguments.append(_tensors((*ends, verb, known) if with_verb else (*ends, known)))
         said.append(_target(labels[index]))
     return tuple(arguments), (said[0], said[1], said[2])
 
@@ -212,6 +245,15 @@ def _ranges(starts: Ints, chosen: Ints, first: Ints) -> tuple[Ints, Ints]:
     tokens = first[chosen + 1] - first[chosen]
     shift = (np.cumsum(tokens) - tokens) - first[chosen]
     return index, np.repeat(shift, sizes)
+
+
+def _without(known: torch.Tensor, *told: tuple[Bools, tuple[int, ...]]) -> torch.Tensor:
+    """Rows of features with the unknown one, 0, in the columns that tell what some rows have forgotten."""
+    import torch
+
+    for lost, columns in told:
+        known[torch.from_numpy(np.flatnonzero(lost))[:, None], torch.tensor(columns)] = 0
+    return known
 
 
 def _tensors(arrays: Sequence[Any]) -> tuple[torch.Tensor, ...]:

@@ -27,6 +27,13 @@ Bools = npt.NDArray[np.bool_]
 DEPTH = 7
 """Ancestors of a token that paths go through; longer paths look alike."""
 
+TELL_WORD, TELL_BEFORE, TELL_AFTER = (0, 1, 2, 5, 6, 7, 8), (7,), (6,)
+"""Kinds of features of a token that tell its word, the word before it, the word behind it."""
+RELATION_TELLS = (5, 7), (4, 7, 8, 10)
+"""Kinds of features of a pair of objects that tell the words of its left and of its right end."""
+ATTRIBUTE_TELLS = (3,), (2, 3)
+"""The same for an object and a word that may say what it is."""
+
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _STIR = np.uint64(0xBF58476D1CE4E5B9)
 _SHIFT = np.uint64(29)

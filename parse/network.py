@@ -129,6 +129,31 @@ class Network(nn.Module):
         return nn.functional.embedding_bag(features, table.weight, mode="sum", padding_idx=0, sparse=True)
 
 
+class Average:
+    """The mean of a network's weights over some steps.
+
+    Args:
+        network: whose.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._sums = {
+            name: torch.zeros_like(value, dtype=torch.float64) for name, value in network.state_dict().items()
+        }
+        self._count = 0
+
+    def add(self, network: Network) -> None:
+        """Take in its weights of now."""
+        self._count += 1
+        for name, value in network.state_dict().items():
+            self._sums[name] += value
+
+    def write(self, network: Network) -> None:
+        """Give the network the mean; what it has, where nothing was taken in."""
+        if self._count:
+            network.load_state_dict({name: value / self._count for name, value in self._sums.items()})
+
+
 def _side_by_side(states: Tensor, places: Tensor) -> Tensor:
     """The states at several places in one row, zeros for place -1, [rows, places * width]."""
     padded = torch.cat([states, states.new_zeros(1, states.shape[1])])

@@ -60,7 +60,7 @@ class Phrases(Stage[PhrasesParams]):
     - `none`: none of these.
     """
 
-    version = 3
+    version = 4
     Params = PhrasesParams
     inputs: ClassVar[Mapping[str, str]] = {
         "shards": "samples with captions",

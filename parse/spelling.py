@@ -52,8 +52,6 @@ class Spelling:
         seen = self._words.get(word, 0)
         if seen >= SELDOM or len(word) < 2 or not _plain(word):
             return word
-        if self._right(word) and not _VOWELS.isdisjoint(word):
-            return word
         short = len(word) < LETTERS
         least = max(COMMON if short else OFTEN, TIMES * seen)
         near = [
@@ -62,7 +60,9 @@ class Spelling:
             for other in self._near.get(rest, ())
             if self._words[other] >= (least if other[0] == word[0] else max(least, COMMON))
         ]
-        return max(near, default=(False, False, 0, word))[-1]
+        if not near or (self._right(word) and not _VOWELS.isdisjoint(word)):
+            return word
+        return max(near)[-1]
 
 
 def _plain(word: str) -> bool:

@@ -21,7 +21,7 @@ from parse.examples import Examples, fragments, labelled, minibatch, taught
 from parse.features import Codes, batch_of
 from parse.gold import Sentence, label, learn_lexicon
 from parse.metrics import read_facts
-from parse.network import Network, Sizes
+from parse.network import Average, Network, Sizes
 from parse.parser import MODEL, clean, load
 from parse.weights import Weights, save
 from parse.words import Words
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     import torch
     from spacy.language import Language
     from spacy.tokens import Doc
+
+
+EACH = 10
+"""Steps from one set of weights that is averaged to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +48,24 @@ class Recipe:
         rare: features and relations seen less often than this are unknown.
         dropout, feature_dropout: see Network.
         long: captions of so many tokens, which are rare, are seen twice in an epoch.
-        joined: see minibatch.
+        joined, forgotten: see minibatch.
         whole: share of captions without graphs that are seen whole; of all of them a phrase is.
+        averaged: share of the steps, the last ones, over which the weights are averaged.
         width, layers: see Sizes.
     """
 
-    epochs: int = 10
+    epochs: int = 12
     batch: int = 128
     rate: float = 3e-3
     warm_up: int = 200
     rare: int = 5
-    dropout: float = 0.3
+    dropout: float = 0.2
     feature_dropout: float = 0.15
     joined: float = 0.3
+    forgotten: float = 0.15
     long: int = 9
     whole: float = 0.25
+    averaged: float = 0.25
     width: int = 96
     layers: int = 3
 
@@ -197,6 +204,7 @@ def _fit(
     ]
     rows = [_rows(weights, examples) for examples in lessons]
     network.train()
+    done, averaged = 0, Average(network)
     for epoch in range(recipe.epochs):
         total = np.zeros(3)
         shares = [np.array_split(draw.permutation(order), each_epoch) for order in orders]
@@ -204,7 +212,9 @@ def _fit(
             for optimizer in optimizers:
                 optimizer.zero_grad()
             for examples, known, share in zip(lessons, rows, shares, strict=True):
-                (tree, objects, words), said = minibatch(examples, known, share[step], recipe.joined, draw)
+                (tree, objects, words), said = minibatch(
+                    examples, known, share[step], recipe.joined, recipe.forgotten, draw
+                )
                 states = network.states(*tree)
                 logits = (
                     network.node(states),
@@ -218,8 +228,12 @@ def _fit(
             for optimizer, rate in zip(optimizers, rates, strict=True):
                 optimizer.step()
                 rate.step()
+            done += 1
+            if done % EACH == 0 and done > (1 - recipe.averaged) * steps:
+                averaged.add(network)
         told = ", ".join(f"{x / seen:.3f}" for x in total)
         yield f"epoch {epoch + 1} of {recipe.epochs}: loss of names, relations, attributes {told}"
+    averaged.write(network)
     network.eval()
 
 

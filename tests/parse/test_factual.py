@@ -9,11 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from parse.examples import fragments, taught
 from parse.factual import FactualReader
-from parse.features import attribute_pairs, batch_of, relation_pairs
+from parse.features import (
+    ATTRIBUTE_TELLS,
+    RELATION_TELLS,
+    TELL_AFTER,
+    TELL_BEFORE,
+    TELL_WORD,
+    attribute_pairs,
+    batch_of,
+    relation_pairs,
+)
 from parse.metrics import format_facts, read_graphs, score
+from parse.network import Average, Network, Sizes
 from parse.opinion import opinion
 from parse.parser import Parser, clean, reader
 from parse.spelling import Spelling
@@ -164,6 +175,34 @@ def test_misspelt_words_read_like_the_words_that_they_are(parser: Parser, read: 
     right, wrong = read(list(parser.nlp.pipe(captions)))
     assert right.tuples() == wrong.tuples()
     assert [p.spans for p in wrong.phrases() if p.words == ("shirt", "white")] == [((15, 20), (21, 26))]
+
+
+def test_features_that_tell_a_word_are_those_that_forgetting_it_leaves_out(parser: Parser) -> None:
+    docs = list(parser.nlp.pipe(["a man on a horse", "a cat on a horse", "a man on a sofa"]))
+    man, cat, sofa = (batch_of([doc], Words(parser.nlp, {})) for doc in docs)
+    assert (man.tag == cat.tag).all()
+    assert (man.dep == cat.dep).all()
+    ending = 3
+    assert {*np.flatnonzero((man.features != cat.features)[1]).tolist()} - {ending} == {*TELL_WORD}
+    assert {*TELL_BEFORE} <= {*np.flatnonzero((man.features != cat.features)[2]).tolist()}
+    assert {*TELL_AFTER} <= {*np.flatnonzero((man.features != cat.features)[0]).tolist()}
+    ends = np.array([1]), np.array([4])
+    for describe, (left, right) in ((relation_pairs, RELATION_TELLS), (attribute_pairs, ATTRIBUTE_TELLS)):
+        told = describe(man, *ends).features
+        assert {*np.flatnonzero(told != describe(cat, *ends).features)} == {*left}
+        assert {*np.flatnonzero(told != describe(sofa, *ends).features)} == {*right}
+
+
+def test_average_of_weights() -> None:
+    network = Network(Sizes(3, 3, 4, 2, 2, width=8))
+    averaged, before = Average(network), network.node.weight.detach().clone()
+    averaged.write(network)
+    assert torch.equal(network.node.weight, before)
+    for value in (1.0, 4.0):
+        torch.nn.init.constant_(network.node.weight, value)
+        averaged.add(network)
+    averaged.write(network)
+    assert (network.node.weight == 2.5).all()
 
 
 def test_training_is_repeatable_and_learns(tmp_path: Path, parser: Parser) -> None:
