@@ -80,6 +80,7 @@ def opinion(learned: Sequence[Weights], batch: Batch) -> Opinion:
             for w in learned
         ]
         names = _mean([w.network.node(x) for w, x in zip(learned, states, strict=True)])
+        names[batch.tag == codes("_SP")] = (1, 0, 0)  # white space names nothing
         candidates = np.flatnonzero(names[:, NAME] > LIKELY_NAME)
         objects = relation_pairs(batch, *object_pairs(batch, candidates))
         words = attribute_pairs(batch, *word_pairs(batch, candidates))
