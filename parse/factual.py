@@ -208,8 +208,8 @@ class _Writer:
                     told.add(min(at)[1])
         if not told:
             low, high = sorted((left, right))
-            between = [t for t in range(low + 1, high) if words[t].isalpha() and words[t] not in _ARTICLES]
-            return between if high - low <= 4 else []
+            between = range(low + 1, high) if high - low <= 4 else ()
+            return [t for t in between if words[t].isalpha() and words[t] not in _ARTICLES]
         return sorted(told)
 
     def _attribute(self, owner: int, token: int, kind: int) -> Attribute | None:
