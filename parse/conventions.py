@@ -43,7 +43,7 @@ def takes_verb(label: str) -> bool:
 
 
 def relation_name(label: str, verb: str | None, verbs: Mapping[str, str]) -> str:
-    """Fill the verb into a label: `sit on` for `V on`; empty where it needs a verb and there is none."""
+    """Fill the verb into a label: `sit on` for `V on`; without a verb what is left of it, perhaps nothing."""
     if not takes_verb(label):
         return label
-    return verbs.get(verb, verb) + label[1:] if verb else ""
+    return verbs.get(verb, verb) + label[1:] if verb else label[2:]

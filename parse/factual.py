@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parse.choice import chosen
-from parse.conventions import REFLEXIVES, attribute_span, attribute_value, relation_name, takes_verb
+from parse.conventions import (
+    PREPOSITIONS,
+    REFLEXIVES,
+    attribute_span,
+    attribute_value,
+    relation_name,
+    takes_verb,
+)
 from parse.features import Batch, batch_of
 from parse.graph import Attribute, Object, Relation, SceneGraph, Span
 from parse.opinion import LIKELY_NAME, Opinion, opinion
@@ -100,7 +107,7 @@ class FactualReader:
         """What a relation is called when a verb, or none, joins its objects; empty where it needs one."""
         found = self._relations.get((number, verb))
         if found is None:
-            lemma = self.words.lemmatizer.verb(verb) if verb else None
+            lemma = self.words.lemmatizer.verb(verb) if verb and verb not in PREPOSITIONS else None
             found = relation_name(self.weights.relations[number], lemma, self.weights.lexicon.verbs)
             _remember(self._relations, (number, verb), found)
         return found

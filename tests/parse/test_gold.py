@@ -85,7 +85,8 @@ def test_relations_without_their_verb() -> None:
         assert relation_label(name, verb, lexicon) == template
         if template.startswith("V"):
             assert relation_name(template, verb, lexicon.verbs) == name
-    assert relation_name("V on", None, {}) == ""
+    assert relation_name("V on", None, {}) == "on"
+    assert relation_name("V", None, {}) == ""
 
 
 def test_attribute_values() -> None:
