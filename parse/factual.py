@@ -104,7 +104,7 @@ class FactualReader:
         return found
 
     def relation_name(self, number: int, verb: str) -> str:
-        """What a relation is called when a verb, or none, joins its objects; empty where it needs one."""
+        """What a relation is called when a verb, or none, joins its objects; empty where nothing is left."""
         found = self._relations.get((number, verb))
         if found is None:
             lemma = self.words.lemmatizer.verb(verb) if verb and verb not in PREPOSITIONS else None

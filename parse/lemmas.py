@@ -98,7 +98,7 @@ class Lemmatizer:
         """Whether the tables have the word, or what it is a form of."""
         return any(word in index for index in self._index.values()) or any(
             base in self._index.get(pos, ())
-            for pos, base in (("noun", word), ("noun", self.noun(word)), ("verb", self.verb(word)))
+            for pos, base in (("noun", self.noun(word)), ("verb", self.verb(word)))
         )
 
     def verb(self, word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from parse.lexicon import NOT_WHERE, PARTICLES, PLACES
+from parse.rows import lead
 from parse.tree import Tree
 
 
@@ -75,23 +76,16 @@ def participle_of_preposition(tree: Tree, token: int) -> None:
 def preposition_as_root(tree: Tree, token: int) -> None:
     """`ear/npadvmod on/ROOT bear head`: the noun before a preposition heads it."""
     before = token - 1
-    if tree.deps[token] != "ROOT" or tree.tags[token] != "IN" or before < 0 or tree.heads[before] != token:
+    if before < 0 or tree.heads[before] != token:
         return
     if tree.words[before].isalpha() and tree.tags[before] not in ("DT", "RB", "IN", "CC"):
-        tree.attach(before, before, "ROOT")
-        for kid in [k for k in tree.kids[token] if k < before]:
-            tree.attach(kid, before, tree.deps[kid])
-        tree.attach(token, before, "prep")
+        lead(tree, before, token, "prep")
         tree.tags[before] = tree.tags[before] if tree.is_noun(before) else "NN"
 
 
 def inversion(tree: Tree, token: int) -> None:
     """`above/prep the square/nsubj is a star/attr`: a fronted preposition governs the noun behind it."""
-    if (
-        tree.deps[token] not in ("prep", "advmod")
-        or tree.tags[token] != "IN"
-        or tree.below(token, "pobj", "pcomp")
-    ):
+    if tree.below(token, "pobj", "pcomp"):
         return
     verb = tree.heads[token]
     subjects = [k for k in tree.below(verb, "nsubj") if token < k < verb]
@@ -102,7 +96,7 @@ def inversion(tree: Tree, token: int) -> None:
         tree.deps[others[0]] = "nsubj"
 
 
-def stranded(tree: Tree, verb: int) -> int | None:
+def open_preposition(tree: Tree, verb: int) -> int | None:
     """The preposition behind a verb that governs nothing; it governs something from now on."""
     for kid in tree.below(verb, "prep", "prt"):
         if kid > verb and tree.tags[kid] == "IN":

@@ -103,7 +103,7 @@ def stranded(tree: Tree, verb: int, prep: int) -> Iterator[tuple[str, tuple[int,
     """`the tarmac the planes are on`: a preposition in a relative clause governs what the clause modifies."""
     head = tree.heads[verb]
     subjects = tree.below(verb, "nsubj", "nsubjpass")
-    if tree.deps[verb] != "relcl" or head not in tree.objects or tree.kids[prep]:
+    if tree.deps[verb] != "relcl" or head not in tree.objects:
         return
     if subjects and not any(tree.tags[k] in ("WDT", "WP") for k in subjects):
         yield tree.words[prep], (prep,), head

@@ -46,7 +46,10 @@ def _concerned(tag: str, dep: str, kind: str) -> tuple[int, ...]:
 
 
 class _Rule(NamedTuple):
-    """What to do with a token, and the tags, labels (none: all) and kind of words that it looks at."""
+    """What to do with a token, and the tags, labels (none: all) and kind of words that it looks at.
+
+    A repair does not ask again for what is asked here.
+    """
 
     repair: Callable[[Tree, int], None]
     tags: Collection[str]

@@ -117,7 +117,7 @@ def participle_after_noun(tree: Tree, token: int) -> None:
     A colour in its place is the noun's: `an orange striped cat`.
     """
     before, noun = token - 1, tree.heads[token]
-    if before < 0 or tree.deps[token] != "amod" or noun == before:
+    if before < 0 or noun == before:
         return
     if tree.tags[token] != "VBN" and not tree.words[token].endswith("ed"):
         return
@@ -161,6 +161,15 @@ def take_place(tree: Tree, noun: int, other: int, dep: str) -> None:
     tree.attach(other, noun, dep)
 
 
+def lead(tree: Tree, noun: int, other: int, dep: str) -> None:
+    """Hang `noun` where `other` hangs, with what stands in front of both, and `other` below it."""
+    head = tree.heads[other]
+    tree.attach(noun, noun if head == other else head, tree.deps[other])
+    for kid in [k for k in tree.kids[other] if k < noun]:
+        tree.attach(kid, noun, tree.deps[kid])
+    tree.attach(other, noun, dep)
+
+
 def colour_as_head(tree: Tree, token: int) -> None:
     """`silver/ROOT hydrant/amod`: a colour before a word is not what that word describes."""
     noun = token + 1
@@ -179,15 +188,13 @@ def adjective_as_noun(tree: Tree, token: int) -> None:
         tree.deps[token] == "ROOT" and tree.below(token, "amod", "det") and not tree.below(token, "nsubj")
     )
     determined = tree.deps[token] == "attr" and tree.below(token, "det")
-    if tree.tags[token] == "JJ" and (fragment or determined or tree.deps[token] in ("pobj", "dobj")):
+    if fragment or determined or tree.deps[token] in ("pobj", "dobj"):
         word = tree.words[token]
         tree.tags[token] = "NN" if tree.lemmatizer.noun(word) == word else "NNS"
 
 
 def stacked_adjectives(tree: Tree, token: int) -> None:
     """`a small/advmod striped white cross`: adjectives in front of a noun all modify the noun."""
-    if tree.deps[token] not in ("amod", "advmod") or not tree.tags[token].startswith("JJ"):
-        return
     head = tree.heads[token]
     noun = head
     while tree.deps[noun] in ("amod", "compound", "nmod") and tree.heads[noun] > noun:
@@ -199,7 +206,7 @@ def stacked_adjectives(tree: Tree, token: int) -> None:
 def listed(tree: Tree, token: int) -> None:
     """`a cross, a circle and a star`: an apposition that a conjunction continues is a list."""
     head = tree.heads[token]
-    if tree.deps[token] != "appos" or not tree.is_noun(token) or not tree.below(token, "cc", "conj", "appos"):
+    if not tree.below(token, "cc", "conj", "appos"):
         return
     if any(tree.words[k] == "," for k in range(head + 1, token)):
         tree.deps[token] = "conj"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parse.lexicon import ADVERBIAL, NOT_SUBJECTS
-from parse.placing import stranded
+from parse.placing import open_preposition
 from parse.tree import Tree
 
 _MISTAKEN = ("advmod", "amod", "npadvmod", "dep", "intj", "nmod", "compound")
@@ -18,8 +18,8 @@ def two_subjects(tree: Tree, token: int) -> None:
     subjects = tree.below(token, "nsubj")
     if len(subjects) == 1:
         fronted = [k for k in tree.below(token, "npadvmod") if k < subjects[0]]
-        subjects = [*fronted, *subjects] if fronted and stranded(tree, token) is not None else []
-    if len(subjects) != 2 or not tree.is_verb(token) or tree.below(token, "dobj", "attr", "acomp", "ccomp"):
+        subjects = [*fronted, *subjects] if fronted and open_preposition(tree, token) is not None else []
+    if len(subjects) != 2 or tree.below(token, "dobj", "attr", "acomp", "ccomp"):
         return
     first, second = subjects
     if not tree.is_noun(first) or not tree.is_noun(second) or "," in tree.words[first:second]:
@@ -30,7 +30,7 @@ def two_subjects(tree: Tree, token: int) -> None:
         tree.attach(second, before, "pobj")
         tree.attach(token, second, "acl")
         return
-    preposition = stranded(tree, token)
+    preposition = open_preposition(tree, token)
     if preposition is None:
         tree.deps[first] = "dobj"
     else:
@@ -54,9 +54,8 @@ def object_behind_participle(tree: Tree, token: int) -> None:
 def missing_subject(tree: Tree, token: int) -> None:
     """`skateboard/RB has four wheels`: the word before a finite verb without a subject is its subject."""
     helpers = tree.below(token, "aux", "auxpass")
-    finite = tree.tags[token] in ("VBZ", "VBP", "VBD") or (tree.is_verb(token) and helpers)
     before = min([token, *helpers]) - 1
-    if before < 0 or not finite or tree.deps[token] not in ("ROOT", "conj"):
+    if before < 0 or not (helpers or tree.tags[token] in ("VBZ", "VBP", "VBD")):
         return
     if tree.heads[before] != token or tree.deps[before] not in _MISTAKEN:
         return
@@ -119,7 +118,7 @@ def adjective_as_verb(tree: Tree, token: int) -> None:
 
 def fronted_participle(tree: Tree, token: int) -> None:
     """`rotating/ROOT door between windows`: a caption that opens with a participle is about its bare noun."""
-    if token != 0 or tree.tags[token] not in ("VBG", "VBN", "VBD") or tree.deps[token] != "ROOT":
+    if token != 0:
         return
     things = tree.below(token, "dobj")
     if not things or tree.below(things[0], "det", "poss") or tree.below(token, "nsubj", "nsubjpass"):

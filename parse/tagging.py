@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parse.lexicon import NOT_SUBJECTS, PRONOUNS
-from parse.rows import take_place
+from parse.rows import lead, take_place
 from parse.tree import Tree
 
 NOMINAL = ("nsubj", "nsubjpass", "dobj", "pobj", "attr", "conj", "appos", "ROOT")
@@ -22,8 +22,6 @@ def verb_with_subject(tree: Tree, token: int) -> None:
 
 def noun_as_verb(tree: Tree, token: int) -> None:
     """`a tall building/VBG`, `a suit and tie/VB`: what has a determiner or a noun beside it is one."""
-    if not tree.is_verb(token) or tree.deps[token] not in NOMINAL:
-        return
     if tree.below(token, "nsubj", "nsubjpass", "aux", "auxpass", "dobj", "expl"):
         return
     determined = tree.below(token, "det", "amod", "poss", "nummod", "compound")
@@ -50,7 +48,7 @@ def _names_things(tree: Tree, token: int) -> bool:
 def noun_beside_object(tree: Tree, token: int) -> None:
     """`is wearing a suit and tie/VB`: a bare form goes on with the object, not with another form."""
     verb = tree.heads[token]
-    if tree.deps[token] != "conj" or tree.tags[token] not in ("VB", "VBP") or tree.kids[token]:
+    if tree.kids[token]:
         return
     before = token - 2
     if before < verb or tree.tags[token - 1] != "CC" or not tree.is_noun(before):
@@ -75,22 +73,14 @@ def participle_as_noun(tree: Tree, token: int) -> None:
 def participle_as_head(tree: Tree, token: int) -> None:
     """`sheet/compound laying/ROOT on bed`: a participle with a place or an object of its own is no head."""
     before = token - 1
-    if (
-        before < 0
-        or tree.heads[before] != token
-        or tree.deps[before] not in ("compound", "conj", "nmod", "amod")
-    ):
+    if before < 0 or tree.heads[before] != token or tree.deps[before] not in _BEFORE_HEAD:
         return
     if tree.deps[before] == "amod" and not tree.is_noun(before):
         return
     beside = [k for k in tree.below(token, "prep", "prt", "dobj") if k == token + 1 or tree.deps[k] == "dobj"]
     if not beside or tree.words[beside[0]] == "of":
         return
-    head, dep = tree.heads[token], tree.deps[token]
-    tree.attach(before, before if head == token else head, dep)
-    for kid in [k for k in tree.kids[token] if k < before]:
-        tree.attach(kid, before, tree.deps[kid])
-    tree.attach(token, before, "acl")
+    lead(tree, before, token, "acl")
     tree.tags[token] = "VBG"
 
 
@@ -102,12 +92,10 @@ def verb_after_article(tree: Tree, token: int) -> None:
     articles = [k for k in tree.below(token, "det") if tree.words[k] in ("a", "an")]
     if not articles or not tree.below(token, "prep", "dobj", "advmod", "prt"):
         return
-    head, dep = tree.heads[token], tree.deps[token]
     tree.attach(before, token, "nsubj")
     for kid in [k for k in tree.kids[token] if k < before]:
         tree.attach(kid, before, tree.deps[kid])
     tree.tags[token] = "VBZ"
-    tree.attach(token, token if head == token else head, dep)
 
 
 def contracted_possessive(tree: Tree, token: int) -> None:

@@ -204,7 +204,7 @@ def _fit(
     ]
     rows = [_rows(weights, examples) for examples in lessons]
     network.train()
-    done, averaged = 0, Average(network)
+    averaged = Average(network)
     for epoch in range(recipe.epochs):
         total = np.zeros(3)
         shares = [np.array_split(draw.permutation(order), each_epoch) for order in orders]
@@ -228,7 +228,7 @@ def _fit(
             for optimizer, rate in zip(optimizers, rates, strict=True):
                 optimizer.step()
                 rate.step()
-            done += 1
+            done = epoch * each_epoch + step + 1
             if done % EACH == 0 and done > (1 - recipe.averaged) * steps:
                 averaged.add(network)
         told = ", ".join(f"{x / seen:.3f}" for x in total)
